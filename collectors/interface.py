@@ -1,0 +1,87 @@
+"""The seam between pollers and the agent, and the assignment a collector works from.
+
+A poller reads one device and returns a PollResult; it never raises for anything a device or network does.
+Series carry only their own labels (`ifIndex` ...); the agent adds region, site, device, kind, vendor, instance, job.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from monitor.model import Device, SiteId
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One value of one metric at poll time."""
+
+    name: str
+    labels: tuple[tuple[str, str], ...]
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
+class PollError:
+    """What went wrong, for the device page. `code` is stable: timeout, bad-community, host-key, truncated,
+    auth, refused, malformed, unreachable, unsupported ...
+    """
+
+    code: str
+    message: str
+    zh: str
+
+
+@dataclass(frozen=True, slots=True)
+class PollResult:
+    """One poll of one device by one module (snmp, ssh, probe:<name>). `up` is whether the device answered.
+
+    `identity` holds vendor, os, hardware, version, serial, sys_name, sys_object_id, profile where known.
+    `detail` is what the device page and `zhishou poll` show (interfaces, sensors ...), JSON-able.
+    """
+
+    module: str
+    up: bool
+    at_ms: int
+    duration_seconds: float
+    readings: Sequence[Reading] = ()
+    errors: Sequence[PollError] = ()
+    identity: Mapping[str, str] = field(default_factory=dict)
+    detail: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """A decrypted credential, in memory only; repr shows no secret."""
+
+    kind: str  # snmp-v1 | snmp-v2c | snmp-v3 | ssh
+    community: str = field(default="", repr=False)
+    user: str = ""
+    password: str = field(default="", repr=False)
+    private_key: str = field(default="", repr=False)
+    auth_protocol: str = ""
+    auth_password: str = field(default="", repr=False)
+    priv_protocol: str = ""
+    priv_password: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """What one collector polls: devices, where each site lies, and the credentials they name.
+
+    `version` changes whenever anything in it changes (served as ETag).
+    """
+
+    version: str
+    devices: Sequence[Device]
+    regions: Mapping[SiteId, str]
+    credentials: Mapping[str, Credential]
+
+
+class Poller(Protocol):
+    """Reads one device. Stateless between calls except for caches; safe to call from several threads."""
+
+    def poll(self, device: Device, credential: Credential | None) -> PollResult:
+        """One poll; never raises for anything the device or the network does."""
+        ...

@@ -1,0 +1,229 @@
+"""The seam of the metric store: samples in as columns, windows out as time-major matrices.
+
+Time is int64 milliseconds since the epoch. A label set is a tuple of (name, value) pairs sorted by name,
+`__name__` among them, no empty values. Two special NaNs: `STALE` (Prometheus's staleness marker, its exact bit
+pattern) is a stored sample that ends a series; `HOLE` (plain NaN padding of a window) is no sample at all.
+An ordinary stored NaN value is kept as Prometheus's canonical NaN (0x7ff8000000000001); `Window.present` tells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+Labels = tuple[tuple[str, str], ...]
+Ints = npt.NDArray[np.int64]
+Codes = npt.NDArray[np.int32]
+Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+
+STALE_BITS = 0x7FF0000000000002
+STALE = float(np.array([STALE_BITS], np.uint64).view(np.float64)[0])
+
+
+def make_labels(labels: Mapping[str, str], name: str | None = None) -> Labels:
+    """A canonical label set: sorted, empty values dropped, `name` as `__name__` when given."""
+    items = dict(labels)
+    if name is not None:
+        items["__name__"] = name
+    return tuple(sorted((k, v) for k, v in items.items() if v))
+
+
+def is_stale(values: Floats) -> Bools:
+    """Which values carry the staleness marker (bit-exact; other NaNs are ordinary values)."""
+    return np.asarray(values.view(np.uint64) == STALE_BITS)
+
+
+@dataclass(frozen=True, slots=True)
+class SampleBlock:
+    """Samples as columns: sample i is `values[i]` at `timestamps[i]` of the series `labels[series[i]]`.
+
+    Shapes: series, timestamps, values [n]; labels any length.
+    """
+
+    labels: Sequence[Labels]
+    series: Codes
+    timestamps: Ints
+    values: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class AppendResult:
+    """What became of a block. accepted + duplicate + rejected = n; `reasons` counts the rejected by reason."""
+
+    accepted: int
+    duplicate: int = 0
+    rejected: int = 0
+    reasons: Mapping[str, int] = field(default_factory=dict)
+
+
+class MatchOp(StrEnum):
+    """The four PromQL label matchers."""
+
+    EQ = "="
+    NE = "!="
+    RE = "=~"
+    NRE = "!~"
+
+
+@dataclass(frozen=True, slots=True)
+class Matcher:
+    """One label matcher; a missing label matches as the empty string; regexes are anchored RE2."""
+
+    name: str
+    op: MatchOp
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The samples of n series in the half-open interval (start, end], time-major, oldest row first.
+
+    Series i is column i of `values` [k, n] and uses the time stamps of column `group[i]` of `timestamps` [k, g].
+    `present` [k, n] says where there is a sample (a stale marker is present too); elsewhere value and time
+    stamp are padding. Within a column the time stamps of present samples increase strictly.
+    """
+
+    labels: Sequence[Labels]
+    group: Codes
+    timestamps: Ints
+    values: Floats
+    present: Bools
+
+
+class MetricStore(Protocol):
+    """A store of float samples. Safe to use from several threads."""
+
+    def append(self, block: SampleBlock, *, durable: bool = False) -> AppendResult:
+        """Store a block. With `durable` it returns only when the samples are on disk (fdatasync), else within
+        a second. An out-of-order, too old or conflicting sample is rejected and counted, never an exception.
+        """
+        ...
+
+    def sync(self) -> None:
+        """Return when everything appended so far is on disk."""
+        ...
+
+    def window(self, matchers: Sequence[Matcher], start_ms: int, end_ms: int) -> Window:
+        """All samples of the matching series in (start_ms, end_ms]; series without a sample are left out."""
+        ...
+
+    def series(self, matchers: Sequence[Matcher], start_ms: int, end_ms: int) -> list[Labels]:
+        """The label sets of matching series that may have a sample in the interval."""
+        ...
+
+    def label_names(self, matchers: Sequence[Matcher], start_ms: int, end_ms: int) -> list[str]:
+        """Sorted label names of the matching series."""
+        ...
+
+    def label_values(self, name: str, matchers: Sequence[Matcher], start_ms: int, end_ms: int) -> list[str]:
+        """Sorted values of one label over the matching series."""
+        ...
+
+    def stats(self) -> Mapping[str, float]:
+        """Numbers about the store itself: series, samples_appended, wal_bytes, chunk_bytes, quarantined ..."""
+        ...
+
+    def close(self) -> None:
+        """Flush and release."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Vector:
+    """An instant vector: labels [n], values [n], all at one time. `scalar` results have one empty label set."""
+
+    at_ms: int
+    labels: Sequence[Labels]
+    values: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Matrix:
+    """A range result on one grid: timestamps [s], values [s, n], present [s, n] (False = no point)."""
+
+    labels: Sequence[Labels]
+    timestamps: Ints
+    values: Floats
+    present: Bools
+
+
+@dataclass(frozen=True, slots=True)
+class RawMatrix:
+    """A range-vector selector evaluated at one instant: each series with its own samples."""
+
+    series: Sequence[tuple[Labels, Ints, Floats]]
+
+
+@dataclass(frozen=True, slots=True)
+class Scalar:
+    """A single number at a time."""
+
+    at_ms: int
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A string literal."""
+
+    at_ms: int
+    value: str
+
+
+Result = Vector | Scalar | Text | RawMatrix
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one query may use before it is refused with a QueryError."""
+
+    expression_chars: int = 16_384
+    nesting: int = 64
+    samples: int = 50_000_000
+    seconds: float = 30.0
+    points: int = 11_000
+
+
+class Plan(Protocol):
+    """A compiled expression, reusable for any time and store."""
+
+    expression: str
+
+
+class QueryEngine(Protocol):
+    """PromQL. Raises monitor.metrics.errors.QueryError with the position and a reason."""
+
+    def compile(self, expression: str) -> Plan:
+        """Parse and check; the plan may be kept for as long as wanted."""
+        ...
+
+    def instant(self, query: str | Plan, at_ms: int, limits: Limits = ...) -> Result:
+        """The value at one time."""
+        ...
+
+    def range(
+        self, query: str | Plan, start_ms: int, end_ms: int, step_ms: int, limits: Limits = ...
+    ) -> Matrix:
+        """The value at start, start + step ... up to end."""
+        ...
+
+
+def block_of(samples: Iterable[tuple[Labels, int, float]]) -> SampleBlock:
+    """A block from (labels, ms, value) triples; for small hand-made batches and tests."""
+    index: dict[Labels, int] = {}
+    series: list[int] = []
+    times: list[int] = []
+    values: list[float] = []
+    for labels, at, value in samples:
+        series.append(index.setdefault(labels, len(index)))
+        times.append(at)
+        values.append(value)
+    return SampleBlock(
+        list(index), np.array(series, np.int32), np.array(times, np.int64), np.array(values, np.float64)
+    )

@@ -1,0 +1,120 @@
+"""Settings: file < environment (`ZHISHOU_*`) < command-line flag. Secrets are never printed.
+
+The file is `zhishou.yml` in the data folder (or `--config`). `TABLE` documents every setting; the README table
+and `zhishou config show` come from it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+
+import yaml
+
+from monitor.errors import InputError
+
+
+def _setting(default: str | int | float | bool, doc: str, *, secret: bool = False):  # type: ignore[no-untyped-def]
+    return field(default=default, metadata={"doc": doc, "secret": secret})
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Every setting with its default."""
+
+    data: str = _setting("data", "data folder")
+    listen: str = _setting("127.0.0.1:8080", "HOST:PORT of the console and all HTTP interfaces")
+    database_url: str = _setting("", "SQLAlchemy URL of the state database; empty: SQLite in the data folder")
+    insecure_local_api: bool = _setting(
+        False, "machine endpoints without a token for loopback clients; loopback listener only"
+    )
+    tls_certificate: str = _setting("", "PEM certificate chain for HTTPS")
+    tls_key: str = _setting("", "PEM private key for HTTPS")
+    vault_key: str = _setting("", "base64 of the 32-byte vault key; empty: file or systemd credential", secret=True)
+    vault_key_file: str = _setting("", "file with the vault key; empty: vault.key in the data folder")
+    rules_folder: str = _setting("", "folder of extra rule files; empty: only the library")
+    evaluation_interval: float = _setting(15.0, "seconds between evaluations of a rule group without interval")
+    retention_days: int = _setting(30, "days samples are kept")
+    event_retention_days: int = _setting(180, "days events are kept; less than 180 is refused")
+    idle_timeout: float = _setting(600.0, "seconds after which an idle console session ends")
+    webhook_url: str = _setting("", "where the default webhook channel posts; empty: off")
+    webhook_secret: str = _setting("", "HMAC key of the webhook channel", secret=True)
+    smtp_url: str = _setting("", "smtp://user:password@host:port of the mail channel; empty: off", secret=True)
+    smtp_from: str = _setting("", "sender address of the mail channel")
+    smtp_to: str = _setting("", "comma-separated receivers of the mail channel")
+    locale: str = _setting("zh", "language of messages without a user: zh or en")
+    log_level: str = _setting("info", "debug, info, warning or error")
+
+    @property
+    def folder(self) -> Path:
+        """The data folder."""
+        return Path(self.data)
+
+    @property
+    def socket_path(self) -> Path:
+        """The core's internal Unix socket, readable by its own user only."""
+        return self.folder / "run" / "core.sock"
+
+    def public(self) -> dict[str, str | int | float | bool]:
+        """All settings with secrets replaced by ******** (empty ones stay empty)."""
+        shown = {}
+        for item in fields(self):
+            value = getattr(self, item.name)
+            shown[item.name] = "********" if item.metadata.get("secret") and value else value
+        return shown
+
+
+def load_settings(
+    *, flags: Mapping[str, object] | None = None, environ: Mapping[str, str] | None = None, file: Path | None = None
+) -> Settings:
+    """Settings from file < environment < flags. Raises InputError naming the place of a bad value."""
+    given = {k: v for k, v in (flags or {}).items() if v is not None}
+    environment = {
+        k[8:].lower(): v for k, v in (os.environ if environ is None else environ).items() if k.startswith("ZHISHOU_")
+    }
+    folder = Path(str(given.get("data") or environment.get("data") or "data"))
+    path = file or folder / "zhishou.yml"
+    settings = Settings()
+    if path.exists():
+        settings = _merge(settings, _read(path), str(path))
+    settings = _merge(settings, environment, "environment")
+    settings = _merge(settings, given, "command line")
+    if settings.event_retention_days < 180:
+        raise InputError(
+            "event_retention_days is below 180", where=str(path), hint="network logs are kept six months by law"
+        )
+    return settings
+
+
+def _read(path: Path) -> Mapping[str, object]:
+    try:
+        data = yaml.safe_load(path.read_text("utf-8")) or {}
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"not valid YAML: {error}", where=str(path)) from error
+    if not isinstance(data, dict):
+        raise InputError("expected a mapping of settings", where=str(path))
+    return data
+
+
+def _merge(settings: Settings, given: Mapping[str, object], where: str) -> Settings:
+    known = {item.name: item for item in fields(settings)}
+    changes: dict[str, object] = {}
+    for name, value in given.items():
+        if name not in known:
+            raise InputError(f"unknown setting {name!r}", where=where, hint="see `zhishou config show`")
+        changes[name] = _convert(name, value, type(known[name].default), where)
+    return replace(settings, **changes)  # type: ignore[arg-type]
+
+
+def _convert(name: str, value: object, kind: type, where: str) -> object:
+    if isinstance(value, kind) and not (kind is int and isinstance(value, bool)):
+        return value
+    text = str(value).strip()
+    try:
+        if kind is bool:
+            return {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}[text.lower()]
+        return kind(text)
+    except (KeyError, ValueError):
+        raise InputError(f"setting {name}: {text!r} is not a {kind.__name__}", where=where) from None
