@@ -131,9 +131,7 @@ class Desk(Protocol):
         """Write into the timeline."""
         ...
 
-    def silence(
-        self, scope: Scope, alert_ids: Sequence[int], actor: str, until_ms: int, reason: str
-    ) -> None:
+    def silence(self, scope: Scope, alert_ids: Sequence[int], actor: str, until_ms: int, reason: str) -> None:
         """Shelve until a time (at most 7 days ahead) with a reason."""
         ...
 
