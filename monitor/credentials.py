@@ -34,7 +34,9 @@ class Credentials:
     def put(self, name: str, kind: str, fields: Mapping[str, str]) -> None:
         """Create or replace. InputError for an unknown kind or field."""
         if kind not in FIELDS:
-            raise InputError(f"unknown credential kind {kind!r}", where=name, hint="one of " + ", ".join(FIELDS))
+            raise InputError(
+                f"unknown credential kind {kind!r}", where=name, hint="one of " + ", ".join(FIELDS)
+            )
         if unknown := set(fields) - FIELDS[kind]:
             raise InputError(f"{kind} has no field {sorted(unknown)[0]!r}", where=name)
         sealed = self._vault.seal(json.dumps(dict(fields), sort_keys=True), f"credential:{name}")
@@ -46,12 +48,16 @@ class Credentials:
         with self._database.session() as session:
             row = session.get(CredentialRow, name)
         if row is None:
-            raise NotFoundError(f"no credential {name!r}", hint="`zhishou inventory apply` registers credentials")
+            raise NotFoundError(
+                f"no credential {name!r}", hint="`zhishou inventory apply` registers credentials"
+            )
         fields: dict[str, str] = json.loads(self._vault.open(row.sealed, f"credential:{name}"))
         return row.kind, fields
 
     def names(self) -> list[tuple[str, str]]:
         """(name, kind) of every credential, sorted; no secrets."""
         with self._database.session() as session:
-            rows = session.execute(select(CredentialRow.name, CredentialRow.kind).order_by(CredentialRow.name))
+            rows = session.execute(
+                select(CredentialRow.name, CredentialRow.kind).order_by(CredentialRow.name)
+            )
             return [(name, kind) for name, kind in rows]

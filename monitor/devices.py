@@ -71,9 +71,7 @@ class RawFact:
 class FactReader(Protocol):
     """Reads facts from one target in one session; a fact that fails is a result, not an exception."""
 
-    def read(
-        self, target: SshTarget | RootfsTarget, requests: Sequence[FactRequest]
-    ) -> list[RawFact]:
+    def read(self, target: SshTarget | RootfsTarget, requests: Sequence[FactRequest]) -> list[RawFact]:
         """One `RawFact` a request, in order. Raises UnreachableError when the session cannot be opened."""
         ...
 

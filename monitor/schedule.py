@@ -28,7 +28,9 @@ class Schedule:
         )
         self._scheduler.add_listener(_report, EVENT_JOB_ERROR)
 
-    def every(self, name: str, seconds: float, work: Callable[[], object], *, first_in: float | None = None) -> None:
+    def every(
+        self, name: str, seconds: float, work: Callable[[], object], *, first_in: float | None = None
+    ) -> None:
         """Run every so many seconds, first after `first_in` seconds (default: one interval)."""
         first = datetime.now(UTC) + timedelta(seconds=seconds if first_in is None else first_in)
         self._scheduler.add_job(

@@ -1,7 +1,7 @@
 """Settings: file < environment (`ZHISHOU_*`) < command-line flag. Secrets are never printed.
 
-The file is `zhishou.yml` in the data folder (or `--config`). `TABLE` documents every setting; the README table
-and `zhishou config show` come from it.
+The file is `zhishou.yml` in the data folder (or `--config`). Every field carries its
+documentation; `zhishou config show` prints it.
 """
 
 from __future__ import annotations
@@ -10,14 +10,18 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
+from typing import TypeVar
 
 import yaml
 
 from monitor.errors import InputError
 
+T = TypeVar("T", str, int, float, bool)
 
-def _setting(default: str | int | float | bool, doc: str, *, secret: bool = False):  # type: ignore[no-untyped-def]
-    return field(default=default, metadata={"doc": doc, "secret": secret})
+
+def _setting(default: T, doc: str, *, secret: bool = False) -> T:
+    made: T = field(default=default, metadata={"doc": doc, "secret": secret})
+    return made
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,16 +36,22 @@ class Settings:
     )
     tls_certificate: str = _setting("", "PEM certificate chain for HTTPS")
     tls_key: str = _setting("", "PEM private key for HTTPS")
-    vault_key: str = _setting("", "base64 of the 32-byte vault key; empty: file or systemd credential", secret=True)
+    vault_key: str = _setting(
+        "", "base64 of the 32-byte vault key; empty: file or systemd credential", secret=True
+    )
     vault_key_file: str = _setting("", "file with the vault key; empty: vault.key in the data folder")
     rules_folder: str = _setting("", "folder of extra rule files; empty: only the library")
-    evaluation_interval: float = _setting(15.0, "seconds between evaluations of a rule group without interval")
+    evaluation_interval: float = _setting(
+        15.0, "seconds between evaluations of a rule group without interval"
+    )
     retention_days: int = _setting(30, "days samples are kept")
     event_retention_days: int = _setting(180, "days events are kept; less than 180 is refused")
     idle_timeout: float = _setting(600.0, "seconds after which an idle console session ends")
     webhook_url: str = _setting("", "where the default webhook channel posts; empty: off")
     webhook_secret: str = _setting("", "HMAC key of the webhook channel", secret=True)
-    smtp_url: str = _setting("", "smtp://user:password@host:port of the mail channel; empty: off", secret=True)
+    smtp_url: str = _setting(
+        "", "smtp://user:password@host:port of the mail channel; empty: off", secret=True
+    )
     smtp_from: str = _setting("", "sender address of the mail channel")
     smtp_to: str = _setting("", "comma-separated receivers of the mail channel")
     locale: str = _setting("zh", "language of messages without a user: zh or en")
@@ -67,12 +77,17 @@ class Settings:
 
 
 def load_settings(
-    *, flags: Mapping[str, object] | None = None, environ: Mapping[str, str] | None = None, file: Path | None = None
+    *,
+    flags: Mapping[str, object] | None = None,
+    environ: Mapping[str, str] | None = None,
+    file: Path | None = None,
 ) -> Settings:
     """Settings from file < environment < flags. Raises InputError naming the place of a bad value."""
     given = {k: v for k, v in (flags or {}).items() if v is not None}
     environment = {
-        k[8:].lower(): v for k, v in (os.environ if environ is None else environ).items() if k.startswith("ZHISHOU_")
+        k[8:].lower(): v
+        for k, v in (os.environ if environ is None else environ).items()
+        if k.startswith("ZHISHOU_")
     }
     folder = Path(str(given.get("data") or environment.get("data") or "data"))
     path = file or folder / "zhishou.yml"
@@ -83,7 +98,9 @@ def load_settings(
     settings = _merge(settings, given, "command line")
     if settings.event_retention_days < 180:
         raise InputError(
-            "event_retention_days is below 180", where=str(path), hint="network logs are kept six months by law"
+            "event_retention_days is below 180",
+            where=str(path),
+            hint="network logs are kept six months by law",
         )
     return settings
 
@@ -114,7 +131,9 @@ def _convert(name: str, value: object, kind: type, where: str) -> object:
     text = str(value).strip()
     try:
         if kind is bool:
-            return {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}[text.lower()]
+            return {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}[
+                text.lower()
+            ]
         return kind(text)
     except (KeyError, ValueError):
         raise InputError(f"setting {name}: {text!r} is not a {kind.__name__}", where=where) from None

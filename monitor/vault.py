@@ -42,7 +42,9 @@ class Vault:
             return self._cipher.decrypt(raw[:NONCE_BYTES], raw[NONCE_BYTES:], context.encode()).decode()
         except (InvalidTag, binascii.Error, ValueError) as error:
             raise IntegrityError(
-                "a sealed secret does not open", where=context, hint="the vault key differs or the value was altered"
+                "a sealed secret does not open",
+                where=context,
+                hint="the vault key differs or the value was altered",
             ) from error
 
 
@@ -59,7 +61,9 @@ def load_vault(settings: Settings) -> Vault:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
         if path.stat().st_mode & 0o077:
-            raise InputError("the vault key is readable by others", where=str(path), hint="chmod 600 it") from None
+            raise InputError(
+                "the vault key is readable by others", where=str(path), hint="chmod 600 it"
+            ) from None
         return Vault(_decode(path.read_text("ascii"), str(path)))
     with os.fdopen(descriptor, "wb") as file:
         key = os.urandom(KEY_BYTES)

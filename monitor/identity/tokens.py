@@ -41,10 +41,15 @@ class Tokens:
         text = "zs_" + secrets.token_urlsafe(32)
         with self._database.session() as session:
             if session.get(TokenRow, name) is not None:
-                raise InputError(f"a token named {name!r} exists", hint="choose another name or revoke it first")
+                raise InputError(
+                    f"a token named {name!r} exists", hint="choose another name or revoke it first"
+                )
             session.add(
                 TokenRow(
-                    name=name, token_hash=_hash(text), scopes=",".join(sorted(scopes)), created_at=self._clock.now_ms()
+                    name=name,
+                    token_hash=_hash(text),
+                    scopes=",".join(sorted(scopes)),
+                    created_at=self._clock.now_ms(),
                 )
             )
         return text

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 import string
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import pyotp
@@ -60,7 +60,12 @@ class User:
 
 def password_problem(password: str, name: str) -> str:
     """Why a password breaks the policy (Chinese), or empty: length, three character classes, not the name."""
-    classes = [str.islower, str.isupper, str.isdigit, lambda c: not c.isalnum()]
+    classes: list[Callable[[str], bool]] = [
+        str.islower,
+        str.isupper,
+        str.isdigit,
+        lambda character: not character.isalnum(),
+    ]
     if len(password) < MIN_PASSWORD:
         return f"口令至少 {MIN_PASSWORD} 位"
     if sum(any(test(c) for c in password) for test in classes) < 3:
@@ -192,7 +197,9 @@ class Users:
         """Set up TOTP; returns the otpauth:// URI to show once."""
         secret = pyotp.random_base32()
         with self._database.session() as session:
-            session.get_one(UserRow, self._row(name).name).otp_sealed = self._vault.seal(secret, f"otp:{name}")
+            session.get_one(UserRow, self._row(name).name).otp_sealed = self._vault.seal(
+                secret, f"otp:{name}"
+            )
         self._audit.record(actor, "user.otp", name)
         return pyotp.TOTP(secret).provisioning_uri(name=name, issuer_name="Zhishou")
 
@@ -243,5 +250,12 @@ def _verify(password_hash: str, password: str) -> bool:
 def _user(row: UserRow) -> User:
     sites = tuple(SiteId(site) for site in json.loads(row.sites or "[]"))
     return User(
-        row.name, row.display, Role(row.role), sites, row.must_change, bool(row.otp_sealed), row.disabled, row.locale
+        row.name,
+        row.display,
+        Role(row.role),
+        sites,
+        row.must_change,
+        bool(row.otp_sealed),
+        row.disabled,
+        row.locale,
     )

@@ -1,0 +1,56 @@
+"""The `zhishou` program: a click group whose commands come from every room's entry points.
+
+Exit codes: 0 ok, 1 findings or failed checks, 2 usage, 3 unreachable. One module a command group.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib.metadata import entry_points
+
+import click
+
+from monitor.errors import ZhishouError
+
+
+class Program(click.Group):
+    """Loads a command only when it is used, so that `zhishou query` does not import the collectors."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Every installed command, sorted."""
+        return sorted(entry.name for entry in entry_points(group="zhishou.commands"))
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of this name, or None."""
+        for entry in entry_points(group="zhishou.commands"):
+            if entry.name == cmd_name:
+                command: click.Command = entry.load()
+                return command
+        return None
+
+
+@click.command(cls=Program, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="zhishou", prog_name="zhishou")
+def program() -> None:
+    """Watch, judge and inspect the IT of all hospitals of a city."""
+
+
+def main() -> None:
+    """Run the program; a known error is one sentence on stderr and its exit code."""
+    try:
+        program(standalone_mode=False)
+    except ZhishouError as error:
+        click.echo(f"error: {error}", err=True)
+        sys.exit(error.exit_code)
+    except click.exceptions.Exit as error:
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except click.Abort:
+        click.echo("aborted", err=True)
+        sys.exit(2)
+    except BrokenPipeError:
+        # The reader closed early (`| head`); closing stderr keeps Python from complaining at exit.
+        sys.stderr.close()
+        sys.exit(0)

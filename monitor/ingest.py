@@ -1,0 +1,189 @@
+"""The core's door for collectors: events in, assignments out.
+
+POST /api/v1/ingest/events            NDJSON of {"id": ..., "event": {flat ECS}}; stored, then 204
+GET  /api/v1/collectors/ID/assignment what the collector polls, with credentials; ETag and 304
+Poll results and heartbeats among the events are also projected into the directory's status tables.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+
+import structlog
+from flask import Blueprint, Response, request
+from prometheus_client import Counter
+
+from monitor.credentials import Credentials
+from monitor.directory import CollectorStatus, ModuleStatus
+from monitor.documents import full_document
+from monitor.errors import InputError, ZhishouError
+from monitor.events.interface import Event
+from monitor.model import DeviceId
+from monitor.service import Runtime
+
+log = structlog.get_logger(__name__)
+MAX_BODY = 32 << 20
+POLL = "zhishou.poll"
+HEARTBEAT = "zhishou.collector"
+
+
+class Ingest:
+    """The ingest service."""
+
+    name = "ingest"
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._credentials = Credentials(runtime.database, runtime.vault)
+        self._known: dict[tuple[str, str], tuple[bool, str]] = {}
+        self._events = Counter(
+            "zhishou_events_ingested_total",
+            "Events stored, by dataset",
+            ["dataset"],
+            registry=runtime.registry,
+        )
+
+    def blueprints(self) -> Sequence[Blueprint]:
+        """The two endpoints."""
+        blueprint = Blueprint("ingest", __name__)
+        blueprint.add_url_rule("/api/v1/ingest/events", view_func=self.receive, methods=["POST"])
+        blueprint.add_url_rule("/api/v1/collectors/<collector>/assignment", view_func=self.assignment)
+        return [blueprint]
+
+    def start(self) -> None:
+        """Nothing runs on its own."""
+
+    def stop(self) -> None:
+        """Nothing runs on its own."""
+
+    def receive(self) -> Response:
+        """Store a batch of events; 400 names the bad line and stores nothing of the batch."""
+        if (request.content_length or 0) > MAX_BODY:
+            return Response("batch over 32 MiB; send smaller ones", 413)
+        try:
+            batch = parse(request.get_data(cache=False))
+        except InputError as error:
+            return Response(str(error), 400)
+        self._project(batch)
+        changes = [(key, event) for key, event in batch if self._is_history(event)]
+        self._runtime.events.append(changes)
+        for _, event in batch:
+            self._events.labels(str(event.get("event.dataset") or "other")).inc()
+        return Response(status=204)
+
+    def assignment(self, collector: str) -> Response:
+        """The devices of the sites this collector serves."""
+        document = self._assignment(collector)
+        etag = f'"{document["version"]}"'
+        if request.headers.get("If-None-Match") == etag:
+            return Response(status=304, headers={"ETag": etag})
+        body = json.dumps(document, ensure_ascii=False)
+        return Response(
+            body, content_type="application/json", headers={"ETag": etag, "Cache-Control": "no-store"}
+        )
+
+    def _assignment(self, collector: str) -> dict[str, object]:
+        inventory = self._runtime.directory.inventory()
+        sites = {s.id: s for s in inventory.sites.values() if s.collector == collector}
+        devices = [full_document(d) for d in inventory.devices.values() if d.site in sites]
+        names = {a["credential"] for d in devices for a in (d["snmp"], d["ssh"]) if a}
+        credentials: dict[str, dict[str, str]] = {}
+        for name in sorted(names):
+            try:
+                kind, values = self._credentials.get(name)
+                credentials[name] = {"kind": kind, **values}
+            except ZhishouError as error:
+                log.error("a credential is not available", credential=name, error=str(error))
+        body = {
+            "devices": devices,
+            "regions": {s.id: s.region for s in sites.values()},
+            "credentials": credentials,
+        }
+        digest = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()[:32]
+        return {"version": digest, **body}
+
+    def _is_history(self, event: Event) -> bool:
+        """Heartbeats are no history; a poll is only when it differs from the one before."""
+        if event.get("event.dataset") == HEARTBEAT:
+            return False
+        if event.get("event.dataset") != POLL:
+            return True
+        key = (str(event.get("zhishou.device")), str(event.get("zhishou.module")))
+        state = (bool(event.get("zhishou.up")), str(event.get("zhishou.errors") or "[]"))
+        before = self._known.get(key)
+        self._known[key] = state
+        return before != state and (before is not None or not state[0])
+
+    def _project(self, batch: Sequence[tuple[str, Event]]) -> None:
+        statuses = [_status(event) for _, event in batch if event.get("event.dataset") == POLL]
+        if statuses:
+            self._runtime.directory.record_statuses(statuses)
+        for _, event in batch:
+            if event.get("event.dataset") == HEARTBEAT:
+                self._runtime.directory.record_heartbeat(_heartbeat(event))
+
+
+def parse(body: bytes) -> list[tuple[str, Event]]:
+    """(id, event) pairs of an NDJSON body. InputError names the line."""
+    batch: list[tuple[str, Event]] = []
+    for number, line in enumerate(body.splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            document = json.loads(line)
+            key, event = document["id"], document["event"]
+        except (ValueError, KeyError, TypeError, RecursionError):
+            raise InputError('expected {"id": ..., "event": {...}}', where=f"line {number}") from None
+        if not isinstance(key, str) or not key or not isinstance(event, dict):
+            raise InputError("id must be a text and event an object", where=f"line {number}")
+        if not isinstance(event.get("@timestamp"), int):
+            raise InputError("an event needs @timestamp in milliseconds", where=f"line {number}")
+        if event.get("event.dataset") == POLL:
+            _check_poll(event, number)
+        batch.append((key, event))
+    return batch
+
+
+def _check_poll(event: Event, number: int) -> None:
+    for name, kind in (("zhishou.errors", list), ("zhishou.identity", dict), ("zhishou.detail", dict)):
+        try:
+            fine = isinstance(json.loads(str(event.get(name) or ("[]" if kind is list else "{}"))), kind)
+        except ValueError:
+            fine = False
+        if not fine:
+            raise InputError(f"{name} must be a JSON {kind.__name__}", where=f"line {number}")
+
+
+def _status(event: Event) -> ModuleStatus:
+    at = _int(event.get("@timestamp"))
+    identity: Mapping[str, str] = json.loads(str(event.get("zhishou.identity") or "{}"))
+    return ModuleStatus(
+        device=DeviceId(str(event.get("zhishou.device"))),
+        module=str(event.get("zhishou.module")),
+        up=bool(event.get("zhishou.up")),
+        checked_at=at,
+        changed_at=at,
+        errors=tuple(json.loads(str(event.get("zhishou.errors") or "[]"))),
+        identity=identity,
+        detail=json.loads(str(event.get("zhishou.detail") or "{}")),
+    )
+
+
+def _heartbeat(event: Event) -> CollectorStatus:
+    return CollectorStatus(
+        str(event.get("zhishou.collector")),
+        _int(event.get("@timestamp")),
+        _int(event.get("zhishou.spooled_samples")),
+        _int(event.get("zhishou.devices")),
+    )
+
+
+def _int(value: str | float | bool | None) -> int:
+    return int(value) if isinstance(value, int | float) else 0
+
+
+def build(runtime: Runtime) -> Ingest:
+    """The entry point of `zhishou.services`."""
+    return Ingest(runtime)

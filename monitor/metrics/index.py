@@ -1,0 +1,107 @@
+"""Which series match: label name -> value -> postings, regexes evaluated once per distinct value.
+
+Series are dense integers in the order of their arrival. A missing label matches as the empty string, so a
+matcher that accepts the empty string also accepts every series without that label (as Prometheus does).
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import re2
+
+from monitor.metrics.errors import QueryError
+from monitor.metrics.interface import Bools, Codes, Labels, Matcher, MatchOp
+
+_CACHED_SELECTIONS = 512
+
+
+class SeriesIndex:
+    """Label sets by number and numbers by label. Not locked: the store does that."""
+
+    __slots__ = ("_gaps", "_numbers", "_postings", "_selections", "labels")
+
+    def __init__(self) -> None:
+        self.labels: list[Labels] = []
+        self._gaps = array("i")
+        self._numbers: dict[Labels, int] = {}
+        self._postings: dict[str, dict[str, array[int]]] = {}
+        self._selections: dict[tuple[Matcher, ...], Codes] = {}
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def number(self, labels: Labels) -> int:
+        """The number of a label set, -1 when it is not known."""
+        return self._numbers.get(labels, -1)
+
+    def numbers(self, labels: Sequence[Labels]) -> Codes:
+        """The numbers of many label sets, -1 where not known."""
+        get = self._numbers.get
+        return np.array([get(label_set, -1) for label_set in labels], np.int32)
+
+    def add(self, labels: Labels, number: int | None = None) -> int:
+        """Register a new label set, under a given number (>= the present length) or the next one."""
+        number = len(self.labels) if number is None else number
+        while len(self.labels) < number:
+            self._gaps.append(len(self.labels))
+            self.labels.append(())
+        self.labels.append(labels)
+        self._numbers[labels] = number
+        for name, value in labels:
+            self._postings.setdefault(name, {}).setdefault(value, array("i")).append(number)
+        self._selections.clear()
+        return number
+
+    def select(self, matchers: Sequence[Matcher]) -> Codes:
+        """The numbers of the matching series, ascending; read-only. Raises QueryError for a bad regex."""
+        key = tuple(matchers)
+        found = self._selections.get(key)
+        if found is None:
+            found = np.flatnonzero(self._mask(key)).astype(np.int32)
+            found.flags.writeable = False
+            if len(self._selections) >= _CACHED_SELECTIONS:
+                self._selections.clear()
+            self._selections[key] = found
+        return found
+
+    def _mask(self, matchers: Sequence[Matcher]) -> Bools:
+        mask = np.ones(len(self.labels), np.bool_)
+        mask[self._gaps] = False
+        for matcher in matchers:
+            mask &= self._matching(self._postings.get(matcher.name, {}), matcher)
+        return mask
+
+    def _matching(self, values: Mapping[str, array[int]], matcher: Matcher) -> Bools:
+        """Series whose value is accepted; those without the label too when the empty string is."""
+        accepts = predicate(matcher)
+        start = accepts("")
+        if matcher.op is MatchOp.EQ and matcher.value:
+            wanted = [values[matcher.value]] if matcher.value in values else []
+        else:
+            wanted = [postings for value, postings in values.items() if accepts(value) is not start]
+        mask = np.full(len(self.labels), start, np.bool_)
+        for postings in wanted:
+            mask[postings] = not start
+        return mask
+
+
+def predicate(matcher: Matcher) -> Callable[[str], bool]:
+    """Whether a label value satisfies a matcher. Raises QueryError when its regex is not valid RE2."""
+    if matcher.op is MatchOp.EQ:
+        return lambda value: value == matcher.value
+    if matcher.op is MatchOp.NE:
+        return lambda value: value != matcher.value
+    options = re2.Options()
+    options.log_errors = False
+    options.dot_nl = True
+    try:
+        fullmatch = re2.compile(matcher.value, options).fullmatch
+    except re2.error as error:
+        reason = error.args[0].decode(errors="replace") if error.args else ""
+        raise QueryError(f"bad regex {matcher.value!r} for label {matcher.name}: {reason}") from error
+    if matcher.op is MatchOp.RE:
+        return lambda value: fullmatch(value) is not None
+    return lambda value: fullmatch(value) is None

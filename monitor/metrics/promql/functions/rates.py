@@ -1,0 +1,160 @@
+"""Change over a window: rate, increase, delta, irate, idelta, deriv, predict_linear, resets, changes.
+
+rate, increase and delta extrapolate to the window's edges exactly as Prometheus 3's `extrapolatedRate`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+
+import numpy as np
+
+from monitor.metrics.interface import Bools, Floats
+from monitor.metrics.promql.functions.signature import Function
+from monitor.metrics.promql.functions.windowed import (
+    Reduce,
+    as_table,
+    compensated,
+    first_index,
+    last_index,
+    lengths,
+    over_windows,
+    positions,
+    zeros,
+)
+from monitor.metrics.promql.nodes import Call
+from monitor.metrics.promql.values import Budget, Context, Table, Value, Windows, scalar_of, windows_of
+
+
+def _lost_to_resets(windows: Windows, budget: Budget) -> Floats:
+    """What counter resets hid: the sum of the values just before each reset, per window [s, n]."""
+    values = windows.samples.values
+    total = np.zeros(windows.first.shape)
+    if len(values) < 2:
+        return total
+    drops = np.flatnonzero(values[1:] < values[:-1]) + 1
+    starts = np.zeros(len(values) + 1, np.bool_)
+    starts[windows.samples.bounds] = True
+    drops = drops[~starts[drops]]
+    if not len(drops):
+        return total
+    owner = np.searchsorted(windows.samples.bounds, drops, side="right") - 1
+    for drop, column in zip(drops.tolist(), owner.tolist(), strict=True):
+        budget.charge(0)
+        inside = (windows.first[:, column] < drop) & (drop < windows.stop[:, column])
+        total[inside, column] += values[drop - 1]
+    return total
+
+
+def _extrapolated(*, counter: bool, per_second: bool) -> Reduce:
+    def reduce(windows: Windows, budget: Budget) -> tuple[Floats, Bools]:
+        times, values = windows.samples.times, windows.samples.values
+        size = lengths(windows)
+        present = size >= 2
+        if not len(times):
+            return np.zeros(size.shape), present
+        head, tail = first_index(windows), last_index(windows)
+        result = values[tail] - values[head]
+        if counter:
+            result = result + _lost_to_resets(windows, budget)
+        sampled = (times[tail] - times[head]) / 1000
+        average = sampled / np.maximum(size - 1, 1)
+        before = (times[head] - windows.starts[:, None]) / 1000
+        before = np.where(before >= average * 1.1, average / 2, before)
+        if counter:
+            to_zero = np.where((result > 0) & (values[head] >= 0), sampled * (values[head] / result), before)
+            before = np.minimum(before, to_zero)
+        after = (windows.ends[:, None] - times[tail]) / 1000
+        after = np.where(after >= average * 1.1, average / 2, after)
+        factor = (sampled + before + after) / sampled
+        if per_second:
+            factor = factor / ((windows.ends - windows.starts)[:, None] / 1000)
+        return result * factor, present
+
+    return reduce
+
+
+def _instantaneous(*, rate: bool) -> Reduce:
+    def reduce(windows: Windows, budget: Budget) -> tuple[Floats, Bools]:  # noqa: ARG001  same face for all
+        times, values = windows.samples.times, windows.samples.values
+        present = lengths(windows) >= 2
+        if not len(times):
+            return np.zeros(present.shape), present
+        newest = last_index(windows)
+        before = np.maximum(newest - 1, 0)
+        result = values[newest] - values[before]
+        if rate:
+            result = np.where(values[newest] < values[before], values[newest], result)
+            result = result / ((times[newest] - times[before]) / 1000)
+        return result, present
+
+    return reduce
+
+
+def _regression(windows: Windows, origin: Floats, budget: Budget) -> tuple[Floats, Floats]:
+    """Least squares over each window; (slope per second, value at `origin` [s, n] ms)."""
+    times, values = windows.samples.times, windows.samples.values
+    size = lengths(windows).astype(np.float64)
+    sums = [(zeros(windows), zeros(windows)) for _ in range(4)]
+    start = values[first_index(windows)]
+    constant = np.ones(start.shape, np.bool_)
+    for valid, index in positions(windows, budget):
+        y = values[index].astype(np.longdouble)
+        x = ((times[index] - origin) / 1000).astype(np.longdouble)
+        constant &= ~valid | (values[index] == start)
+        for place, term in enumerate((x, y, x * y, x * x)):
+            sums[place] = compensated(*sums[place], term, valid)
+    sum_x, sum_y, sum_xy, sum_xx = ((total + lost).astype(np.float64) for total, lost in sums)
+    slope = (sum_xy - sum_x * sum_y / size) / (sum_xx - sum_x * sum_x / size)
+    intercept = sum_y / size - slope * sum_x / size
+    flat = np.where(np.isinf(start), np.nan, 0.0)
+    return np.where(constant, flat, slope), np.where(constant, start + flat, intercept)
+
+
+def _deriv(windows: Windows, budget: Budget) -> tuple[Floats, Bools]:
+    present = lengths(windows) >= 2
+    if not len(windows.samples.times):
+        return np.zeros(present.shape), present
+    origin = windows.samples.times[first_index(windows)].astype(np.float64)
+    return _regression(windows, origin, budget)[0], present
+
+
+def _predict_linear(context: Context, call: Call, args: Sequence[Value]) -> Table:  # noqa: ARG001  same face for all
+    windows = windows_of(args[0])
+    present = lengths(windows) >= 2
+    if not len(windows.samples.times):
+        return as_table(windows, np.zeros(present.shape), present)
+    origin = np.broadcast_to(windows.steps[:, None].astype(np.float64), present.shape)
+    slope, intercept = _regression(windows, origin, context.budget)
+    return as_table(windows, slope * scalar_of(args[1])[:, None] + intercept, present)
+
+
+def _transitions(*, resets: bool) -> Reduce:
+    def reduce(windows: Windows, budget: Budget) -> tuple[Floats, Bools]:  # noqa: ARG001  same face for all
+        values = windows.samples.values
+        present = lengths(windows) >= 1
+        if not len(values):
+            return np.zeros(present.shape), present
+        before, after = values[:-1], values[1:]
+        event = after < before if resets else (after != before) & ~(np.isnan(after) & np.isnan(before))
+        seen = np.concatenate(([0, 0], np.cumsum(event)))
+        head = np.minimum(windows.first + 1, windows.stop)
+        return (seen[windows.stop] - seen[head]).astype(np.float64), present
+
+    return reduce
+
+
+FUNCTIONS: Mapping[str, Function] = MappingProxyType(
+    {
+        "rate": Function(over_windows(_extrapolated(counter=True, per_second=True))),
+        "increase": Function(over_windows(_extrapolated(counter=True, per_second=False))),
+        "delta": Function(over_windows(_extrapolated(counter=False, per_second=False))),
+        "irate": Function(over_windows(_instantaneous(rate=True))),
+        "idelta": Function(over_windows(_instantaneous(rate=False))),
+        "deriv": Function(over_windows(_deriv)),
+        "predict_linear": Function(_predict_linear),
+        "resets": Function(over_windows(_transitions(resets=True))),
+        "changes": Function(over_windows(_transitions(resets=False))),
+    }
+)

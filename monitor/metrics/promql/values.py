@@ -1,0 +1,196 @@
+"""Intermediate values: tables of steps x series, and the label arithmetic every operation needs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from monitor.metrics.errors import QueryError
+from monitor.metrics.interface import Bools, Floats, Ints, Labels, Limits
+
+NAME = "__name__"
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Instant vectors on a grid: `values`, `present` [s, n]; column i has `labels[i]`.
+
+    `dropped[i]` says that the metric name of column i goes away at the end of the query.
+    """
+
+    labels: Sequence[Labels]
+    values: Floats
+    present: Bools
+    dropped: Bools
+
+
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """Raw samples of n series as one flat list, series after series, oldest first.
+
+    Series i owns `times[bounds[i]:bounds[i + 1]]`.
+    """
+
+    labels: Sequence[Labels]
+    dropped: Bools
+    times: Ints
+    values: Floats
+    bounds: Ints
+
+
+@dataclass(frozen=True, slots=True)
+class Windows:
+    """Range vectors on a grid: at step k series i sees flat samples [first[k, i], stop[k, i]).
+
+    `starts` and `ends` [s] are the left-open window in ms; `steps` [s] the evaluation times.
+    """
+
+    samples: Samples
+    first: Ints
+    stop: Ints
+    starts: Ints
+    ends: Ints
+    steps: Ints
+
+
+Value = Table | Windows | Floats | str
+"""Scalars are an array [s]."""
+
+
+class Budget:
+    """What the running query may still use. Raises QueryError when it is spent."""
+
+    __slots__ = ("_deadline", "_limits", "_samples")
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._deadline = time.monotonic() + limits.seconds
+        self._samples = 0
+
+    def check(self) -> None:
+        """Stop a query that runs too long."""
+        if time.monotonic() > self._deadline:
+            raise QueryError(
+                f"query timed out after {self._limits.seconds:g} s in expression evaluation", kind="timeout"
+            )
+
+    def charge(self, samples: int) -> None:
+        """Count samples loaded or computed."""
+        self._samples += samples
+        if self._samples > self._limits.samples:
+            raise QueryError(
+                "query processing would load too many samples into memory in query execution", kind="execution"
+            )
+        self.check()
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What an operation needs besides its arguments: the evaluation times [s] in ms and the budget."""
+
+    steps: Ints
+    budget: Budget
+
+
+def execution_error(message: str) -> QueryError:
+    """An error of evaluation, not of syntax."""
+    return QueryError(message, kind="execution")
+
+
+def without_name(labels: Labels) -> Labels:
+    """The label set without `__name__`."""
+    return tuple(item for item in labels if item[0] != NAME)
+
+
+def show(labels: Labels) -> str:
+    """A label set as PromQL writes it."""
+    return "{" + ", ".join(f'{name}="{value}"' for name, value in labels) + "}"
+
+
+def empty(steps: int) -> Table:
+    """A table without series."""
+    return Table([], np.zeros((steps, 0)), np.zeros((steps, 0), np.bool_), np.zeros(0, np.bool_))
+
+
+def pick(table: Table, columns: Ints) -> Table:
+    """The named columns, in that order."""
+    return Table(
+        [table.labels[i] for i in columns],
+        table.values[:, columns],
+        table.present[:, columns],
+        table.dropped[columns],
+    )
+
+
+def compact(table: Table) -> Table:
+    """Without the columns that have no value at any step."""
+    alive = table.present.any(axis=0)
+    return table if bool(alive.all()) else pick(table, np.flatnonzero(alive))
+
+
+def with_dropped_names(table: Table) -> Table:
+    """Mark every column to lose its name at the end."""
+    return replace(table, dropped=np.ones(len(table.labels), np.bool_))
+
+
+def drop_names(table: Table) -> Table:
+    """Carry out the pending name drops and merge columns that became the same series."""
+    if bool(table.dropped.any()):
+        labels = [
+            without_name(item) if gone else item
+            for item, gone in zip(table.labels, table.dropped.tolist(), strict=True)
+        ]
+        table = replace(table, labels=labels, dropped=np.zeros(len(labels), np.bool_))
+    return merge(table)
+
+
+def merge(table: Table) -> Table:
+    """Merge columns with equal labels. Raises QueryError when both have a value at the same step."""
+    index: dict[Labels, int] = {}
+    codes = [index.setdefault(item, len(index)) for item in table.labels]
+    if len(index) == len(codes):
+        return table
+    group = np.array(codes, np.int64)
+    steps = table.present.shape[0]
+    values = np.zeros((steps, len(index)))
+    present = np.zeros((steps, len(index)), np.bool_)
+    dropped = np.zeros(len(index), np.bool_)
+    for column, target in enumerate(codes):
+        mask = table.present[:, column]
+        if bool((present[:, target] & mask).any()):
+            raise execution_error("vector cannot contain metrics with the same labelset")
+        values[mask, target] = table.values[mask, column]
+        present[:, target] |= mask
+    np.logical_or.at(dropped, group, table.dropped)
+    return Table(list(index), values, present, dropped)
+
+
+def scalar_of(value: Value) -> Floats:
+    """A value known by its type to be a scalar."""
+    if isinstance(value, np.ndarray):
+        return value
+    raise execution_error("expected a scalar")
+
+
+def table_of(value: Value) -> Table:
+    """A value known by its type to be an instant vector."""
+    if isinstance(value, Table):
+        return value
+    raise execution_error("expected an instant vector")
+
+
+def windows_of(value: Value) -> Windows:
+    """A value known by its type to be a range vector."""
+    if isinstance(value, Windows):
+        return value
+    raise execution_error("expected a range vector")
+
+
+def text_of(value: Value) -> str:
+    """A value known by its type to be a string."""
+    if isinstance(value, str):
+        return value
+    raise execution_error("expected a string")
