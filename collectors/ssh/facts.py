@@ -56,7 +56,7 @@ class SystemFactReader:
 
     def _by_sftp(
         self, session: SshSession, requests: Sequence[FactRequest], timeout: float
-    ) -> dict[str, RawFact]:
+    ) -> dict[int, RawFact]:
         """By place, the files that SFTP could judge; a host without SFTP, or one that hangs in it, leaves some out."""
         found: dict[int, RawFact] = {}
         client = session.files(timeout) if any(request.path for request in requests) else None
