@@ -22,6 +22,7 @@ ZhishouError
 
 from __future__ import annotations
 
+from collectors.interface import PollError
 from monitor.errors import InputError, UnreachableError
 
 
@@ -58,18 +59,23 @@ class SnmpError(UnreachableError):
 
     code = "unreachable"
 
+    def poll_error(self) -> PollError:
+        """For PollResult.errors."""
+        return PollError(self.code, str(self), self.zh)
+
 
 class NoAnswerError(SnmpError):
     """No answer within all attempts. In v1 and v2c a wrong community looks exactly like this."""
 
     code = "timeout"
 
-    def __init__(self, where: str) -> None:
+    def __init__(self, where: str, *, v3: bool = False) -> None:
+        secret, secret_zh = ("privacy password", "加密口令") if v3 else ("community", "团体名")
         super().__init__(
             "no answer",
             where=where,
-            hint="one of address, port, community or access list is wrong, or the device is down",
-            zh=f"设备无响应（{where}）：地址、端口、团体名或访问控制之一不符，或设备已停机",
+            hint=f"one of address, port, {secret} or access list is wrong, or the device is down",
+            zh=f"设备无响应（{where}）：地址、端口、{secret_zh}或访问控制之一不符，或设备已停机",
         )
 
 
