@@ -13,7 +13,7 @@ from monitor.model import Scope
 class Verdict(StrEnum):
     """The five verdicts: 符合, 部分符合, 不符合, 不适用, 未核查."""
 
-    PASS = "符合"
+    PASS = "符合"  # noqa: S105
     PARTIAL = "部分符合"
     FAIL = "不符合"
     NOT_APPLICABLE = "不适用"
@@ -89,7 +89,7 @@ class ClassRow:
 
 
 class Register(Protocol):
-    """Stored assessments. Implementation: rules.compliance.register.ComplianceRegister(database, facts, audit, clock)."""
+    """Stored assessments. Implementation: rules.compliance.register.ComplianceRegister."""
 
     def catalogue(self, level: int) -> Sequence[Requirement]:
         """All requirements of a level in clause order."""

@@ -1,0 +1,95 @@
+"""Collecting: which facts a set of checks needs, read once in one session, masked before anything keeps them."""
+
+from __future__ import annotations
+
+import fnmatch
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from monitor.devices import FactReader, FactRequest, RawFact, RootfsTarget, SshTarget
+from rules.compliance.check import Check
+from rules.compliance.facts import Fact, Facts
+from rules.compliance.mask import mask
+from rules.compliance.sources import Source, sources
+
+MAX_FILES = 500  # files read of one folder of an unpacked root
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    source: Source
+    request: FactRequest
+    shown: str  # path inside the target, for a file of a folder
+
+
+def collect(
+    reader: FactReader, target: SshTarget | RootfsTarget, checks: Sequence[Check], level: int
+) -> Facts:
+    """The masked facts these checks need. UnreachableError when the session cannot be opened."""
+    wanted = sources(fact for check in checks if level in check.levels for fact in check.facts)
+    parts = [part for source in wanted for part in _parts(source, target)]
+    raws = reader.read(target, [part.request for part in parts]) if parts else []
+    found: dict[str, list[tuple[_Part, RawFact]]] = {source.id: [] for source in wanted}
+    for part, raw in zip(parts, raws, strict=True):
+        found[part.source.id].append((part, raw))
+    return Facts(_merge(source, found[source.id]) for source in wanted)
+
+
+def _parts(source: Source, target: SshTarget | RootfsTarget) -> list[_Part]:
+    if not source.folder or isinstance(target, SshTarget):
+        return [_Part(source, source.request(), source.path)]
+    root = Path(target.path)
+    folder = root / source.folder.lstrip("/")
+    if folder.is_symlink() or not folder.is_dir():
+        return []
+    files = sorted(p for p in folder.rglob("*") if fnmatch.fnmatch(p.name, source.pattern) and p.is_file())
+    shown = [f"/{path.relative_to(root)}" for path in files if not path.is_symlink()][:MAX_FILES]
+    return [_Part(source, FactRequest(f"{source.id}:{path}", path=path), path) for path in shown]
+
+
+def _merge(source: Source, parts: Sequence[tuple[_Part, RawFact]]) -> Fact:
+    if not parts:
+        return Fact(source.id, source.folder, "", 0, 0, missing=True, folder=True)
+    if len(parts) == 1 and not source.folder:
+        return _fact(source, parts[0][1], parts[0][1].text)
+    first = parts[0][1]
+    if isinstance(parts[0][0].request.argv, tuple) and parts[0][0].request.argv:
+        return _fact(source, first, first.text)
+    text = "".join(f"{part.shown}:{line}\n" for part, raw in parts for line in raw.text.splitlines())
+    broken = next((raw for _, raw in parts if raw.error and not raw.missing), first)
+    return _fact(source, broken, text)
+
+
+def _fact(source: Source, raw: RawFact, text: str) -> Fact:
+    data = text.encode("utf-8", "replace")
+    folder_empty = bool(source.folder) and not text and not raw.missing and raw.exit_code in {1, 2}
+    error = _failure(source, raw) if not (raw.missing or folder_empty) else ""
+    return Fact(
+        id=source.id,
+        source=source.folder or source.path or " ".join(source.argv),
+        text=mask(source.id, text),
+        exit_code=raw.exit_code,
+        read_at_ms=raw.read_at_ms,
+        raw_sha256=hashlib.sha256(data).hexdigest(),
+        raw_sm3=sm3(data),
+        error=error,
+        missing=raw.missing or (folder_empty and raw.exit_code == 2),
+        host_key=raw.host_key,
+        folder=bool(source.folder),
+        command=bool(source.argv),
+    )
+
+
+def _failure(source: Source, raw: RawFact) -> str:
+    if raw.error:
+        return mask(source.id, raw.error)
+    if source.argv and raw.exit_code != 0 and not raw.text.strip():
+        return f"exit code {raw.exit_code}"
+    return ""
+
+
+def sm3(data: bytes) -> str:
+    """SM3 (GB/T 32905) in hex."""
+    return hashlib.new("sm3", data).hexdigest()
