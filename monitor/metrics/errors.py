@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from monitor.errors import InputError
+from monitor.errors import InputError, ZhishouError
 
 
 class QueryError(InputError):
@@ -19,3 +19,9 @@ class IngestError(InputError):
     def __init__(self, message: str, *, status: int = 400, hint: str = "") -> None:
         self.status = status
         super().__init__(message, hint=hint)
+
+
+class StorageError(ZhishouError):
+    """The disk did not take what was appended (full, read-only, failing). Nothing of the call is acknowledged;
+    the caller keeps its samples and tries again. Over HTTP it is status 503.
+    """

@@ -21,11 +21,11 @@ _CACHED_SELECTIONS = 512
 class SeriesIndex:
     """Label sets by number and numbers by label. Not locked: the store does that."""
 
-    __slots__ = ("_gaps", "_numbers", "_postings", "_selections", "labels")
+    __slots__ = ("_numbers", "_postings", "_selections", "gaps", "labels")
 
     def __init__(self) -> None:
         self.labels: list[Labels] = []
-        self._gaps = array("i")
+        self.gaps = array("i")
         self._numbers: dict[Labels, int] = {}
         self._postings: dict[str, dict[str, array[int]]] = {}
         self._selections: dict[tuple[Matcher, ...], Codes] = {}
@@ -46,7 +46,7 @@ class SeriesIndex:
         """Register a new label set, under a given number (>= the present length) or the next one."""
         number = len(self.labels) if number is None else number
         while len(self.labels) < number:
-            self._gaps.append(len(self.labels))
+            self.gaps.append(len(self.labels))
             self.labels.append(())
         self.labels.append(labels)
         self._numbers[labels] = number
@@ -69,7 +69,7 @@ class SeriesIndex:
 
     def _mask(self, matchers: Sequence[Matcher]) -> Bools:
         mask = np.ones(len(self.labels), np.bool_)
-        mask[self._gaps] = False
+        mask[self.gaps] = False
         for matcher in matchers:
             mask &= self._matching(self._postings.get(matcher.name, {}), matcher)
         return mask

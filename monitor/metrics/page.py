@@ -68,7 +68,7 @@ class Page:
         return self._columns
 
     @property
-    def bytes(self) -> int:
+    def size(self) -> int:
         """Memory held by the matrices."""
         return self._times.nbytes + self._values.nbytes
 
