@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 
@@ -35,10 +34,10 @@ from monitor.metrics.promql.nodes import (
 )
 
 AGGREGATIONS = frozenset(
-    "sum avg min max count group topk bottomk quantile stddev stdvar count_values".split()
+    ["sum", "avg", "min", "max", "count", "group", "topk", "bottomk", "quantile", "stddev", "stdvar", "count_values"]
 )
 _UNSTEADY = frozenset(
-    "days_in_month day_of_month day_of_week day_of_year hour minute month year predict_linear time timestamp".split()
+    ["days_in_month", "day_of_month", "day_of_week", "day_of_year", "hour", "minute", "month", "year", "predict_linear", "time", "timestamp"]
 )
 _DAY_MS = 86_400_000
 
@@ -52,14 +51,13 @@ class CompiledPlan:
     kind: str
 
 
-@lru_cache(maxsize=2048)
 def compile_plan(expression: str, limits: Limits) -> CompiledPlan:
     """Parse and check an expression. Raises QueryError with the reason."""
     guard.check(expression, limits)
     try:
         tree = syntax.parse(expression)
     except ValueError as error:
-        raise QueryError(f"invalid parameter \"query\": parse error: {error}") from None
+        raise QueryError(f'invalid parameter "query": parse error: {error}') from None
     root = _compile(tree)
     return CompiledPlan(expression, _fix(root), kind_of(root))
 
@@ -250,7 +248,9 @@ def _fix(node: Node) -> Node:
         case Call(name=name, args=args):
             return Call(name, tuple(_fix(arg) for arg in args))
         case Aggregate(inner=inner, param=param):
-            return Aggregate(node.op, _fix(inner), None if param is None else _fix(param), node.by, node.labels)
+            return Aggregate(
+                node.op, _fix(inner), None if param is None else _fix(param), node.by, node.labels
+            )
         case Binary(left=left, right=right):
             return Binary(node.op, _fix(left), _fix(right), node.matching, node.bool_modifier)
         case Negate(inner=inner):

@@ -25,7 +25,9 @@ _MAX_AT_SECONDS = 1e11
 def check(expression: str, limits: Limits) -> None:
     """Refuse what is too long, nested too deep, chained too far, or outside the clock. Raises QueryError."""
     if len(expression) > limits.expression_chars:
-        raise QueryError(f"expression has {len(expression)} characters, at most {limits.expression_chars} are allowed")
+        raise QueryError(
+            f"expression has {len(expression)} characters, at most {limits.expression_chars} are allowed"
+        )
     depth = braces = operators = 0
     for token in _TOKEN.finditer(expression):
         kind = token.lastgroup

@@ -82,7 +82,8 @@ class Budget:
         self._samples += samples
         if self._samples > self._limits.samples:
             raise QueryError(
-                "query processing would load too many samples into memory in query execution", kind="execution"
+                "query processing would load too many samples into memory in query execution",
+                kind="execution",
             )
         self.check()
 
@@ -147,8 +148,8 @@ def drop_names(table: Table) -> Table:
     return merge(table)
 
 
-def merge(table: Table) -> Table:
-    """Merge columns with equal labels. Raises QueryError when both have a value at the same step."""
+def merge(table: Table, message: str = "vector cannot contain metrics with the same labelset") -> Table:
+    """Merge columns with equal labels. Raises QueryError with `message` when both have a value at one step."""
     index: dict[Labels, int] = {}
     codes = [index.setdefault(item, len(index)) for item in table.labels]
     if len(index) == len(codes):
@@ -161,7 +162,7 @@ def merge(table: Table) -> Table:
     for column, target in enumerate(codes):
         mask = table.present[:, column]
         if bool((present[:, target] & mask).any()):
-            raise execution_error("vector cannot contain metrics with the same labelset")
+            raise execution_error(message)
         values[mask, target] = table.values[mask, column]
         present[:, target] |= mask
     np.logical_or.at(dropped, group, table.dropped)

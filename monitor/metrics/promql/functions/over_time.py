@@ -55,21 +55,21 @@ def _extreme(pick: Callable[[Floats, Floats], Floats]) -> Reduce:
     return reduce
 
 
-def _count(windows: Windows, budget: Budget) -> tuple[Floats, Bools]:  # noqa: ARG001  same face for all
+def _count(windows: Windows, budget: Budget) -> tuple[Floats, Bools]:
     size = lengths(windows)
     return size.astype(np.float64), size > 0
 
 
-def _present(windows: Windows, budget: Budget) -> tuple[Floats, Bools]:  # noqa: ARG001  same face for all
+def _present(windows: Windows, budget: Budget) -> tuple[Floats, Bools]:
     present = lengths(windows) > 0
     return np.ones(present.shape), present
 
 
-def _last(windows: Windows, budget: Budget) -> tuple[Floats, Bools]:  # noqa: ARG001  same face for all
+def _last(windows: Windows, budget: Budget) -> tuple[Floats, Bools]:
     return _take(windows, newest=True)
 
 
-def _first(windows: Windows, budget: Budget) -> tuple[Floats, Bools]:  # noqa: ARG001  same face for all
+def _first(windows: Windows, budget: Budget) -> tuple[Floats, Bools]:
     return _take(windows, newest=False)
 
 
@@ -110,7 +110,7 @@ def _gather(windows: Windows, budget: Budget) -> tuple[Floats, Bools]:
     return stack, valid
 
 
-def _quantile(context: Context, call: Call, args: Sequence[Value]) -> Table:  # noqa: ARG001  same face for all
+def _quantile(context: Context, call: Call, args: Sequence[Value]) -> Table:
     windows = windows_of(args[1])
     stack, valid = _gather(windows, context.budget)
     values = quantile_of(scalar_of(args[0])[:, None], stack, valid)

@@ -76,7 +76,7 @@ def _extrapolated(*, counter: bool, per_second: bool) -> Reduce:
 
 
 def _instantaneous(*, rate: bool) -> Reduce:
-    def reduce(windows: Windows, budget: Budget) -> tuple[Floats, Bools]:  # noqa: ARG001  same face for all
+    def reduce(windows: Windows, budget: Budget) -> tuple[Floats, Bools]:
         times, values = windows.samples.times, windows.samples.values
         present = lengths(windows) >= 2
         if not len(times):
@@ -120,7 +120,7 @@ def _deriv(windows: Windows, budget: Budget) -> tuple[Floats, Bools]:
     return _regression(windows, origin, budget)[0], present
 
 
-def _predict_linear(context: Context, call: Call, args: Sequence[Value]) -> Table:  # noqa: ARG001  same face for all
+def _predict_linear(context: Context, call: Call, args: Sequence[Value]) -> Table:
     windows = windows_of(args[0])
     present = lengths(windows) >= 2
     if not len(windows.samples.times):
@@ -131,7 +131,7 @@ def _predict_linear(context: Context, call: Call, args: Sequence[Value]) -> Tabl
 
 
 def _transitions(*, resets: bool) -> Reduce:
-    def reduce(windows: Windows, budget: Budget) -> tuple[Floats, Bools]:  # noqa: ARG001  same face for all
+    def reduce(windows: Windows, budget: Budget) -> tuple[Floats, Bools]:
         values = windows.samples.values
         present = lengths(windows) >= 1
         if not len(values):

@@ -57,7 +57,7 @@ def zeros(windows: Windows) -> Extended:
 def over_windows(reduce: Reduce, *, keep_name: bool = False, argument: int = 0) -> Apply:
     """A function of one range vector from a reduction of its windows."""
 
-    def apply(context: Context, call: Call, args: Sequence[Value]) -> Table:  # noqa: ARG001  same face for all
+    def apply(context: Context, call: Call, args: Sequence[Value]) -> Table:
         windows = windows_of(args[argument])
         return as_table(windows, *reduce(windows, context.budget), keep_name=keep_name)
 

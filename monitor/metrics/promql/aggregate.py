@@ -1,0 +1,204 @@
+"""Aggregations: all steps of a group at once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+
+import numpy as np
+
+from monitor.metrics.interface import Bools, Floats, Ints, Labels
+from monitor.metrics.promql.nodes import Aggregate
+from monitor.metrics.promql.quantile import quantile_of
+from monitor.metrics.promql.values import (
+    NAME,
+    Context,
+    Table,
+    Value,
+    compact,
+    execution_error,
+    pick,
+    scalar_of,
+    text_of,
+)
+
+_LARGEST = np.finfo(np.float64).max
+
+
+def group_key(labels: Labels, names: frozenset[str], *, by: bool) -> Labels:
+    """The labels of the group a series belongs to."""
+    if by:
+        return tuple(item for item in labels if item[0] in names)
+    return tuple(item for item in labels if item[0] not in names and item[0] != NAME)
+
+
+class Groups:
+    """Columns sorted by group, so that a group is a slice."""
+
+    __slots__ = ("codes", "dropped", "labels", "order", "present", "starts", "values")
+
+    def __init__(self, table: Table, names: Sequence[str], *, by: bool) -> None:
+        wanted = frozenset(names)
+        index: dict[Labels, int] = {}
+        codes = [index.setdefault(group_key(item, wanted, by=by), len(index)) for item in table.labels]
+        self.codes = np.array(codes, np.int64)
+        self.labels: list[Labels] = list(index)
+        self.order = np.argsort(self.codes, kind="stable")
+        self.starts = np.searchsorted(self.codes[self.order], np.arange(len(self.labels)))
+        self.values: Floats = table.values[:, self.order]
+        self.present: Bools = table.present[:, self.order]
+        self.dropped: Bools = np.zeros(len(self.labels), np.bool_)
+        np.logical_or.at(self.dropped, self.codes, table.dropped)
+
+    def counts(self) -> Ints:
+        """Values in each group [s, g]."""
+        return np.add.reduceat(self.present.astype(np.int64), self.starts, axis=1)
+
+    def members(self) -> list[Ints]:
+        """The columns of each group, as positions in the table."""
+        return np.split(self.order, self.starts[1:])
+
+    def slices(self) -> list[slice]:
+        """The columns of each group, as positions in `values`."""
+        stops = [*self.starts[1:].tolist(), len(self.order)]
+        return [slice(a, b) for a, b in zip(self.starts.tolist(), stops, strict=True)]
+
+
+def _extended_sum(groups: Groups) -> np.ndarray:  # type: ignore[type-arg]
+    """Sums in extended precision; where terms cancel out, exact sums instead [s, g]."""
+    terms = np.where(groups.present, groups.values, 0.0)
+    total = np.add.reduceat(terms.astype(np.longdouble), groups.starts, axis=1)
+    gross = np.add.reduceat(np.abs(terms).astype(np.longdouble), groups.starts, axis=1)
+    doubtful = np.isfinite(gross) & (np.abs(total) < 0.5 * gross) & (gross < _LARGEST)
+    slices = groups.slices()
+    for step, group in zip(*np.nonzero(doubtful), strict=True):
+        total[step, group] = math.fsum(terms[step, slices[group]].tolist())
+    return total
+
+
+def _sum(groups: Groups) -> Floats:
+    return _extended_sum(groups).astype(np.float64)
+
+
+def _avg(groups: Groups) -> Floats:
+    return (_extended_sum(groups) / groups.counts()).astype(np.float64)
+
+
+def _min(groups: Groups) -> Floats:
+    return np.fmin.reduceat(np.where(groups.present, groups.values, np.nan), groups.starts, axis=1)
+
+
+def _max(groups: Groups) -> Floats:
+    return np.fmax.reduceat(np.where(groups.present, groups.values, np.nan), groups.starts, axis=1)
+
+
+def _count(groups: Groups) -> Floats:
+    return groups.counts().astype(np.float64)
+
+
+def _group(groups: Groups) -> Floats:
+    return np.ones((groups.values.shape[0], len(groups.labels)))
+
+
+def _stdvar(groups: Groups) -> Floats:
+    counts = groups.counts()
+    mean = _extended_sum(groups) / counts
+    centre = np.repeat(mean, np.diff([*groups.starts.tolist(), len(groups.order)]), axis=1)
+    square = np.where(groups.present, (groups.values - centre) ** 2, 0)
+    return (np.add.reduceat(square, groups.starts, axis=1) / counts).astype(np.float64)
+
+
+def _stddev(groups: Groups) -> Floats:
+    return np.sqrt(_stdvar(groups))
+
+
+_SIMPLE: Mapping[str, Callable[[Groups], Floats]] = MappingProxyType(
+    {
+        "sum": _sum,
+        "avg": _avg,
+        "min": _min,
+        "max": _max,
+        "count": _count,
+        "group": _group,
+        "stddev": _stddev,
+        "stdvar": _stdvar,
+    }
+)
+
+
+def aggregate(context: Context, node: Aggregate, table: Table, param: Value | None) -> Table:
+    """One aggregation over a table."""
+    table = compact(table)
+    if not len(table.labels):
+        return table
+    if node.op in ("topk", "bottomk"):
+        return _extremes(context, node, table, param)
+    if node.op == "count_values":
+        return _count_values(node, table, param)
+    groups = Groups(table, node.labels, by=node.by)
+    if node.op == "quantile":
+        values = _quantile(context, groups, param)
+    else:
+        values = _SIMPLE[node.op](groups)
+    return Table(groups.labels, values, groups.counts() > 0, groups.dropped)
+
+
+def _quantile(context: Context, groups: Groups, param: Value | None) -> Floats:
+    wanted = scalar_of(param if param is not None else "")
+    values = np.zeros((groups.values.shape[0], len(groups.labels)))
+    for column, members in enumerate(groups.slices()):
+        context.budget.check()
+        values[:, column] = quantile_of(wanted, groups.values[:, members].T, groups.present[:, members].T)
+    return values
+
+
+def _extremes(context: Context, node: Aggregate, table: Table, param: Value | None) -> Table:
+    """topk and bottomk: columns stay as they are, all but the k best of each group vanish."""
+    limits = scalar_of(param if param is not None else "")
+    if bool(np.isnan(limits).any()):
+        raise execution_error("Parameter value is NaN")
+    limits = np.clip(limits, 0, len(table.labels)).astype(np.int64)
+    # NaN is the worst value both ways; equal values keep their order.
+    keys = -table.values if node.op == "topk" else table.values
+    kept = np.zeros(table.present.shape, np.bool_)
+    order: list[int] = []
+    for members in Groups(table, node.labels, by=node.by).members():
+        context.budget.check()
+        for step in range(len(limits)):
+            here = members[table.present[step, members]]
+            best = here[np.argsort(keys[step, here], kind="stable")][: limits[step]]
+            kept[step, best] = True
+            order.extend(best.tolist() if len(limits) == 1 else ())
+    result = Table(table.labels, table.values, table.present & kept, table.dropped)
+    return pick(result, np.array(order, np.int64)) if len(limits) == 1 else compact(result)
+
+
+def _count_values(node: Aggregate, table: Table, param: Value | None) -> Table:
+    name = text_of(param if param is not None else np.zeros(0))
+    if not name:
+        raise execution_error('invalid label name ""')
+    names = frozenset(node.labels)
+    index: dict[Labels, int] = {}
+    cells: dict[tuple[int, int], int] = {}
+    dropped: dict[int, bool] = {}
+    for column, labels in enumerate(table.labels):
+        key = [item for item in group_key(labels, names, by=node.by) if item[0] != name]
+        for step in np.flatnonzero(table.present[:, column]).tolist():
+            text = plain_number(float(table.values[step, column]))
+            target = index.setdefault(tuple(sorted([*key, (name, text)])), len(index))
+            cells[step, target] = cells.get((step, target), 0) + 1
+            dropped[target] = dropped.get(target, False) or bool(table.dropped[column])
+    values = np.zeros((table.values.shape[0], len(index)))
+    for (step, target), count in cells.items():
+        values[step, target] = count
+    return Table(list(index), values, values > 0, np.array([dropped[i] for i in range(len(index))], np.bool_))
+
+
+def plain_number(value: float) -> str:
+    """A number without exponent, shortest digits, as Go's FormatFloat(v, 'f', -1, 64)."""
+    if math.isnan(value):
+        return "NaN"
+    if math.isinf(value):
+        return "+Inf" if value > 0 else "-Inf"
+    return str(np.format_float_positional(value, trim="-"))

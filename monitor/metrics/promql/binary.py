@@ -1,0 +1,247 @@
+"""Binary operators: arithmetic, comparison, set operations, vector matching.
+
+Vectors are joined once on their label sets; which pairs exist at a step follows from `present`. Matching errors
+depend on the step, so they are checked on `present` too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+
+import numpy as np
+
+from monitor.metrics.interface import Bools, Floats, Ints, Labels
+from monitor.metrics.promql.nodes import Binary, Matching
+from monitor.metrics.promql.values import (
+    NAME,
+    Table,
+    Value,
+    compact,
+    execution_error,
+    merge,
+    scalar_of,
+    show,
+    table_of,
+    with_dropped_names,
+)
+
+_ARITHMETIC: Mapping[str, Callable[[Floats, Floats], Floats]] = MappingProxyType(
+    {
+        "+": np.add,
+        "-": np.subtract,
+        "*": np.multiply,
+        "/": np.divide,
+        "%": np.fmod,
+        "^": np.power,
+        "atan2": np.arctan2,
+    }
+)
+_COMPARISON: Mapping[str, Callable[[Floats, Floats], Bools]] = MappingProxyType(
+    {
+        "==": np.equal,
+        "!=": np.not_equal,
+        "<": np.less,
+        "<=": np.less_equal,
+        ">": np.greater,
+        ">=": np.greater_equal,
+    }
+)
+_SETS = frozenset(("and", "or", "unless"))
+
+
+def apply(node: Binary, left: Value, right: Value) -> Value:
+    """One binary operation over evaluated operands."""
+    if isinstance(left, np.ndarray) and isinstance(right, np.ndarray):
+        if node.op in _COMPARISON:
+            return _COMPARISON[node.op](left, right).astype(np.float64)
+        return _ARITHMETIC[node.op](left, right)
+    if isinstance(left, Table) and isinstance(right, Table):
+        return _set_operation(node, left, right) if node.op in _SETS else _join(node, left, right)
+    if isinstance(left, Table):
+        return _with_scalar(node, left, scalar_of(right)[:, None], scalar_first=False)
+    return _with_scalar(node, table_of(right), scalar_of(left)[:, None], scalar_first=True)
+
+
+def _with_scalar(node: Binary, table: Table, scalar: Floats, *, scalar_first: bool) -> Table:
+    a, b = (scalar, table.values) if scalar_first else (table.values, scalar)
+    values, keep = _compute(node, a, b)
+    if node.op in _COMPARISON and not node.bool_modifier:
+        return compact(replace(table, present=table.present & keep))
+    return with_dropped_names(replace(table, values=values))
+
+
+def _compute(node: Binary, a: Floats, b: Floats) -> tuple[Floats, Bools]:
+    """Values and which of them stay; a filtering comparison keeps the left values."""
+    if node.op in _ARITHMETIC:
+        values = _ARITHMETIC[node.op](a, b)
+        return values, np.ones(values.shape, np.bool_)
+    holds = _COMPARISON[node.op](a, b)
+    if node.bool_modifier:
+        return holds.astype(np.float64), np.ones(holds.shape, np.bool_)
+    return np.broadcast_to(a, holds.shape), holds
+
+
+def signature(labels: Labels, matching: Matching, names: frozenset[str]) -> Labels:
+    """The labels two series must share to match."""
+    if matching.on:
+        return tuple(item for item in labels if item[0] in names)
+    return tuple(item for item in labels if item[0] not in names and item[0] != NAME)
+
+
+@dataclass(frozen=True, slots=True)
+class _Side:
+    """A table with the match group of each column; `groups` counts the groups of both sides together."""
+
+    table: Table
+    codes: Ints
+    groups: int
+
+    def seen(self) -> Bools:
+        """Whether the group has any value at the step [s, groups]."""
+        return self.count() > 0
+
+    def count(self) -> Ints:
+        """Values of the group at the step [s, groups]."""
+        counts = np.zeros((self.groups, self.table.present.shape[0]), np.int64)
+        np.add.at(counts, self.codes, self.table.present.T.astype(np.int64))
+        return counts.T
+
+
+def _sides(left: Table, right: Table, matching: Matching) -> tuple[_Side, _Side, list[Labels]]:
+    names = frozenset(matching.labels)
+    index: dict[Labels, int] = {}
+
+    def codes(table: Table) -> Ints:
+        return np.array(
+            [index.setdefault(signature(item, matching, names), len(index)) for item in table.labels],
+            np.int64,
+        )
+
+    a, b = codes(left), codes(right)
+    return _Side(left, a, len(index)), _Side(right, b, len(index)), list(index)
+
+
+def _set_operation(node: Binary, left: Table, right: Table) -> Table:
+    a, b, _ = _sides(left, right, node.matching)
+    if node.op == "or":
+        extra = replace(right, present=right.present & ~a.seen()[:, b.codes])
+        return _beside(left, compact(extra))
+    other = b.seen()[:, a.codes]
+    return compact(replace(left, present=left.present & (other if node.op == "and" else ~other)))
+
+
+def _beside(left: Table, right: Table) -> Table:
+    """Both tables' columns; equal label sets become one column."""
+    joined = Table(
+        [*left.labels, *right.labels],
+        np.concatenate((left.values, right.values), axis=1),
+        np.concatenate((left.present, right.present), axis=1),
+        np.concatenate((left.dropped, right.dropped)),
+    )
+    return merge(joined)
+
+
+def _join(node: Binary, left: Table, right: Table) -> Table:
+    matching = node.matching
+    a, b, keys = _sides(left, right, matching)
+    if matching.fill_left is not None or matching.fill_right is not None:
+        a, b = (
+            _filled(a, b, keys, matching.fill_left),
+            _filled(b, a, keys, matching.fill_right),
+        )
+    many, one = (b, a) if matching.many == "right" else (a, b)
+    _check_unique(many, one, keys, "left" if matching.many == "right" else "right")
+    rows, columns = _pairs(many, one)
+    many_values, one_values = many.table.values[:, rows], one.table.values[:, columns]
+    operands = (one_values, many_values) if matching.many == "right" else (many_values, one_values)
+    values, keep = _compute(node, *operands)
+    present = many.table.present[:, rows] & one.table.present[:, columns] & keep
+    changes_name = node.op in _ARITHMETIC
+    labels = [
+        _result_labels(many.table.labels[i], one.table.labels[j], matching, changes_name=changes_name)
+        for i, j in zip(rows.tolist(), columns.tolist(), strict=True)
+    ]
+    dropped = many.table.dropped[rows] | (changes_name or node.bool_modifier)
+    if not matching.many:
+        _check_pairs(many.codes[rows], present, keys)
+    result = compact(Table(labels, values, present, dropped))
+    if matching.many:
+        return merge(result, "multiple matches for labels: grouping labels must ensure unique matches")
+    return merge(result)
+
+
+def _filled(side: _Side, other: _Side, keys: Sequence[Labels], value: float | None) -> _Side:
+    """The side with a stand-in where only the other side has a value."""
+    if value is None:
+        return side
+    missing = other.seen() & ~side.seen()
+    groups = np.flatnonzero(missing.any(axis=0))
+    steps = missing.shape[0]
+    table = Table(
+        [*side.table.labels, *(keys[group] for group in groups)],
+        np.concatenate((side.table.values, np.full((steps, len(groups)), value)), axis=1),
+        np.concatenate((side.table.present, missing[:, groups]), axis=1),
+        np.concatenate((side.table.dropped, np.zeros(len(groups), np.bool_))),
+    )
+    return _Side(table, np.concatenate((side.codes, groups)), side.groups)
+
+
+def _check_unique(many: _Side, one: _Side, keys: Sequence[Labels], name: str) -> None:
+    if len(np.unique(one.codes)) == len(one.codes):
+        return
+    busy = many.table.present.any(axis=1)
+    bad = np.argwhere((one.count() > 1) & busy[:, None])
+    if len(bad):
+        step, group = bad[0]
+        twins = np.flatnonzero((one.codes == group) & one.table.present[step])[:2]
+        shown = ", ".join(show(one.table.labels[i]) for i in twins)
+        raise execution_error(
+            f"found duplicate series for the match group {show(keys[group])} on the {name} hand-side of the operation:"
+            f" [{shown}];many-to-many matching not allowed: matching labels must be unique on one side"
+        )
+
+
+def _pairs(many: _Side, one: _Side) -> tuple[Ints, Ints]:
+    """All pairs (column of many, column of one) in the same match group, in the order of many."""
+    order = np.argsort(one.codes, kind="stable")
+    ordered = one.codes[order]
+    start = np.searchsorted(ordered, many.codes, side="left")
+    counts = np.searchsorted(ordered, many.codes, side="right") - start
+    rows = np.repeat(np.arange(len(many.codes)), counts)
+    within = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
+    return rows, order[np.repeat(start, counts) + within]
+
+
+def _check_pairs(codes: Ints, present: Bools, keys: Sequence[Labels]) -> None:
+    """One-to-one: at most one result per match group and step."""
+    groups, inverse = np.unique(codes, return_inverse=True)
+    if len(groups) == len(codes):
+        return
+    counts = np.zeros((len(groups), present.shape[0]), np.int64)
+    np.add.at(counts, inverse, present.T.astype(np.int64))
+    bad = np.flatnonzero((counts > 1).any(axis=1))
+    if len(bad):
+        raise execution_error(
+            f"multiple matches for labels {show(keys[groups[bad[0]]])}: many-to-one matching must be explicit"
+            " (group_left/group_right)"
+        )
+
+
+def _result_labels(many: Labels, one: Labels, matching: Matching, *, changes_name: bool) -> Labels:
+    items = dict(many)
+    if changes_name:
+        items.pop(NAME, None)
+    if not matching.many:
+        named = frozenset(matching.labels)
+        items = {name: value for name, value in items.items() if (name in named) == matching.on}
+    if matching.include:
+        source = dict(one)
+        for name in matching.include:
+            value = source.get(name, "")
+            if value:
+                items[name] = value
+            else:
+                items.pop(name, None)
+    return tuple(sorted(items.items()))

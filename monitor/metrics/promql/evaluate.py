@@ -1,0 +1,155 @@
+"""Walking the nodes of a plan over a grid of evaluation times."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from monitor.metrics.interface import Ints, MetricStore
+from monitor.metrics.promql import binary, samples
+from monitor.metrics.promql.aggregate import aggregate
+from monitor.metrics.promql.functions import FUNCTIONS
+from monitor.metrics.promql.nodes import (
+    Aggregate,
+    At,
+    Binary,
+    Bound,
+    Call,
+    Fixed,
+    Negate,
+    Node,
+    Number,
+    Range,
+    Selector,
+    String,
+    Subquery,
+)
+from monitor.metrics.promql.values import (
+    Budget,
+    Context,
+    Samples,
+    Table,
+    Value,
+    Windows,
+    table_of,
+    with_dropped_names,
+)
+
+DEFAULT_SUBQUERY_STEP_MS = 60_000
+
+
+class Evaluator:
+    """One query over one store. `start_ms` and `end_ms` are what `@ start()` and `@ end()` mean."""
+
+    __slots__ = ("_bounds", "_budget", "_store")
+
+    def __init__(self, store: MetricStore, start_ms: int, end_ms: int, budget: Budget) -> None:
+        self._store = store
+        self._bounds = {Bound.START: start_ms, Bound.END: end_ms}
+        self._budget = budget
+
+    def evaluate(self, node: Node, steps: Ints) -> Value:
+        """The value of a node at every step. Raises QueryError."""
+        self._budget.check()
+        match node:
+            case Number(value=value):
+                return np.full(len(steps), value)
+            case String(value=text):
+                return text
+            case Selector():
+                return self._select(node, steps)
+            case Range():
+                return self._range(node, steps)
+            case Subquery():
+                return self._subquery(node, steps)
+            case Call():
+                return self._call(node, steps)
+            case Aggregate():
+                param = None if node.param is None else self.evaluate(node.param, steps)
+                return aggregate(
+                    self._context(steps), node, table_of(self.evaluate(node.inner, steps)), param
+                )
+            case Binary():
+                return binary.apply(node, self.evaluate(node.left, steps), self.evaluate(node.right, steps))
+            case Negate(inner=inner):
+                return _negated(self.evaluate(inner, steps))
+            case Fixed(inner=inner):
+                return _spread(self.evaluate(inner, steps[:1]), len(steps))
+
+    def _context(self, steps: Ints) -> Context:
+        return Context(steps, self._budget)
+
+    def _times(self, steps: Ints, at: At, offset_ms: int) -> Ints:
+        if at is None:
+            return steps - offset_ms
+        moment = self._bounds[at] if isinstance(at, Bound) else at
+        return np.full(len(steps), moment - offset_ms, np.int64)
+
+    def _fetch(self, node: Selector, times: Ints, reach_ms: int, *, keep_stale: bool) -> Samples:
+        window = self._store.window(node.matchers, int(times.min()) - reach_ms, int(times.max()))
+        found = samples.flatten(window, keep_stale=keep_stale)
+        self._budget.charge(len(found.times) + len(found.labels) * len(times))
+        return found
+
+    def _select(self, node: Selector, steps: Ints, *, times: bool = False) -> Table:
+        at = self._times(steps, node.at, node.offset_ms)
+        found = self._fetch(node, at, samples.LOOKBACK_MS, keep_stale=True)
+        return samples.latest(found, at, samples.LOOKBACK_MS, times=times)
+
+    def _range(self, node: Range, steps: Ints) -> Windows:
+        ends = self._times(steps, node.selector.at, node.selector.offset_ms)
+        found = self._fetch(node.selector, ends, node.range_ms, keep_stale=False)
+        return samples.windows(found, ends, node.range_ms, steps)
+
+    def _subquery(self, node: Subquery, steps: Ints) -> Windows:
+        ends = self._times(steps, node.at, node.offset_ms)
+        step = node.step_ms or DEFAULT_SUBQUERY_STEP_MS
+        first = ((int(ends.min()) - node.range_ms) // step + 1) * step
+        count = max(0, (int(ends.max()) - first) // step + 1)
+        self._budget.charge(count)
+        grid = np.arange(count, dtype=np.int64) * step + first
+        if count:
+            inner = table_of_any(self.evaluate(node.inner, grid))
+        else:
+            inner = Table([], np.zeros((0, 0)), np.zeros((0, 0), np.bool_), np.zeros(0, np.bool_))
+        found = samples.from_table(inner, grid)
+        self._budget.charge(len(found.times) + len(found.labels) * len(steps))
+        return samples.windows(found, ends, node.range_ms, steps)
+
+    def _call(self, node: Call, steps: Ints) -> Value:
+        if node.name == "timestamp":
+            argument = node.args[0].inner if isinstance(node.args[0], Fixed) else node.args[0]
+            if isinstance(argument, Selector):
+                args: Sequence[Value] = [self._select(argument, steps, times=True)]
+                return FUNCTIONS[node.name].apply(self._context(steps), node, args)
+        args = [self.evaluate(arg, steps) for arg in node.args]
+        return FUNCTIONS[node.name].apply(self._context(steps), node, args)
+
+
+def table_of_any(value: Value) -> Table:
+    """A vector, or a scalar as a vector with one nameless series."""
+    if isinstance(value, np.ndarray):
+        values = value[:, None]
+        return Table([()], values, np.ones(values.shape, np.bool_), np.zeros(1, np.bool_))
+    return table_of(value)
+
+
+def _negated(value: Value) -> Value:
+    if isinstance(value, np.ndarray):
+        return -value
+    table = table_of(value)
+    return with_dropped_names(replace(table, values=-table.values))
+
+
+def _spread(value: Value, steps: int) -> Value:
+    """A value computed at one step, at all steps."""
+    if isinstance(value, np.ndarray):
+        return np.broadcast_to(value, (steps,))
+    if isinstance(value, Table):
+        shape = (steps, len(value.labels))
+        return replace(
+            value, values=np.broadcast_to(value.values, shape), present=np.broadcast_to(value.present, shape)
+        )
+    return value

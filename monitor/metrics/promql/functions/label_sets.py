@@ -1,0 +1,124 @@
+"""Functions of labels: label_replace, label_join, sort_by_label."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import re2
+
+from monitor.metrics.interface import Labels
+from monitor.metrics.promql.functions.signature import Function
+from monitor.metrics.promql.nodes import Call
+from monitor.metrics.promql.values import (
+    NAME,
+    Context,
+    Table,
+    Value,
+    execution_error,
+    merge,
+    pick,
+    table_of,
+    text_of,
+)
+
+_REFERENCE = re.compile(r"\$(?:(\$)|(\w+)|\{(\w+)\})")
+_NUMBERS = re.compile(r"(\d+)")
+
+
+def _with_label(labels: Labels, name: str, value: str) -> Labels:
+    items = [item for item in labels if item[0] != name]
+    if value:
+        items.append((name, value))
+    return tuple(sorted(items))
+
+
+def _relabel(table: Table, target: str, change: Callable[[Mapping[str, str]], str | None]) -> Table:
+    """Set label `target` of every column to what `change` gives; None leaves the column alone."""
+    labels: list[Labels] = []
+    dropped = table.dropped.copy()
+    for column, item in enumerate(table.labels):
+        value = change(dict(item))
+        labels.append(item if value is None else _with_label(item, target, value))
+        if value is not None and target == NAME:
+            dropped[column] = False
+    return merge(Table(labels, table.values, table.present, dropped))
+
+
+def _expand(template: str, match: Any) -> str:
+    """Go's Regexp.Expand: $1, ${1}, $name, ${name}, $$; an unknown group is empty."""
+
+    def one(reference: re.Match[str]) -> str:
+        if reference.group(1):
+            return "$"
+        name = reference.group(2) or reference.group(3)
+        try:
+            return match.group(int(name) if name.isdigit() else name) or ""
+        except (IndexError, KeyError):
+            return ""
+
+    return _REFERENCE.sub(one, template)
+
+
+def _label_replace(context: Context, call: Call, args: Sequence[Value]) -> Table:
+    target, replacement, source, pattern = (text_of(arg) for arg in args[1:5])
+    options = re2.Options()
+    options.log_errors = False
+    options.dot_nl = True
+    try:
+        regex = re2.compile(pattern, options)
+    except re2.error:
+        raise execution_error(f"invalid regular expression in label_replace(): {pattern}") from None
+    if not target:
+        raise execution_error(f"invalid destination label name in label_replace(): {target}")
+
+    def change(labels: Mapping[str, str]) -> str | None:
+        match = regex.fullmatch(labels.get(source, ""))
+        return None if match is None else _expand(replacement, match)
+
+    return _relabel(table_of(args[0]), target, change)
+
+
+def _label_join(context: Context, call: Call, args: Sequence[Value]) -> Table:
+    target, separator, *sources = (text_of(arg) for arg in args[1:])
+    if not target:
+        raise execution_error(f"invalid destination label name in label_join(): {target}")
+    if not all(sources):
+        raise execution_error("invalid source label name in label_join(): ")
+
+    def change(labels: Mapping[str, str]) -> str:
+        return separator.join(labels.get(source, "") for source in sources)
+
+    return _relabel(table_of(args[0]), target, change)
+
+
+def _natural(text: str) -> list[tuple[int, int, str]]:
+    parts = _NUMBERS.split(text)
+    return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in parts if part]
+
+
+def _sort_by_label(context: Context, call: Call, args: Sequence[Value]) -> Table:
+    table = table_of(args[0])
+    if len(context.steps) != 1:
+        return table
+    names = [text_of(arg) for arg in args[1:]]
+
+    def key(column: int) -> tuple[list[list[tuple[int, int, str]]], Labels]:
+        labels = dict(table.labels[column])
+        return [_natural(labels.get(name, "")) for name in names], table.labels[column]
+
+    order = sorted(range(len(table.labels)), key=key, reverse=call.name.endswith("_desc"))
+    return pick(table, np.array(order, np.int64))
+
+
+FUNCTIONS: Mapping[str, Function] = MappingProxyType(
+    {
+        "label_replace": Function(_label_replace),
+        "label_join": Function(_label_join),
+        "sort_by_label": Function(_sort_by_label),
+        "sort_by_label_desc": Function(_sort_by_label),
+    }
+)
