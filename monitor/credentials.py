@@ -31,6 +31,11 @@ class Credentials:
         self._database = database
         self._vault = vault
 
+    @property
+    def vault(self) -> Vault:
+        """The vault that seals them, for other secrets of the same installation."""
+        return self._vault
+
     def put(self, name: str, kind: str, fields: Mapping[str, str]) -> None:
         """Create or replace. InputError for an unknown kind or field."""
         if kind not in FIELDS:
