@@ -14,13 +14,12 @@ from collectors.snmp.ber import (
     END_OF_MIB_VIEW,
     NO_SUCH_INSTANCE,
     NULL,
-    BerError,
     VarBind,
     decode_oid,
     encode_oid,
 )
-from collectors.snmp.message import GET, GET_BULK, GET_NEXT, Message, encode_response, parse_request
 from collectors.snmp.errors import BerError
+from collectors.snmp.message import GET, GET_BULK, GET_NEXT, Message, encode_response, parse_request
 from deploy.demo.agents.host import linux, storage
 from deploy.demo.agents.network import h3c, huawei
 from deploy.demo.agents.power import ups

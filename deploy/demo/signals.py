@@ -15,35 +15,29 @@ def _phase(seed: int) -> float:
     return (seed * 2654435761 % 2**32) / 2**32 * 2 * math.pi
 
 
+# (amplitude, seconds): together below the quietest hour's activity, so that no counter ever falls.
+UNREST = ((0.05, 47.0), (0.04, 171.0), (0.03, 13.0))
+ORIGIN = 1_767_225_600.0  # 2026-01-01T00:00:00Z; counters start there, which keeps them far below 2^53
+
+
 def activity(t: float, seed: int) -> float:
-    """How busy the city is: about 0.25 at night, about 1 at ten and three o'clock, with some minute-scale unrest."""
+    """How busy the city is: about 0.2 at night, about 1 around noon, with some minute-scale unrest."""
     hour = (t + UTC_OFFSET) % DAY / DAY * 2 * math.pi
     phase = _phase(seed)
-    daily = 0.62 - 0.38 * math.cos(hour) - 0.08 * math.cos(2 * hour)
-    unrest = (
-        0.09 * math.sin(t / 47 + phase)
-        + 0.06 * math.sin(t / 171 + 2 * phase)
-        + 0.04 * math.sin(t / 13 + 3 * phase)
-    )
-    return max(0.05, daily + unrest)
+    unrest = sum(size * math.sin(t / period + n * phase) for n, (size, period) in enumerate(UNREST, 1))
+    return 0.62 - 0.38 * math.cos(hour) - 0.08 * math.cos(2 * hour) + unrest
 
 
 def counter(t: float, rate: float, seed: int) -> int:
-    """The integral of `rate * activity` since the epoch's last new year of this form: a counter that never falls."""
+    """The integral of `rate * activity` since ORIGIN."""
     w = 2 * math.pi / DAY
     u = t + UTC_OFFSET
     phase = _phase(seed)
-    daily = 0.62 * u - 0.38 * math.sin(w * u) / w - 0.08 * math.sin(2 * w * u) / (2 * w)
-    unrest = (
-        -0.09 * 47 * math.cos(t / 47 + phase)
-        - 0.06 * 171 * math.cos(t / 171 + 2 * phase)
-        - 0.04 * 13 * math.cos(t / 13 + 3 * phase)
+    daily = 0.62 * (u - ORIGIN) - 0.38 * math.sin(w * u) / w - 0.08 * math.sin(2 * w * u) / (2 * w)
+    unrest = -sum(
+        size * period * math.cos(t / period + n * phase) for n, (size, period) in enumerate(UNREST, 1)
     )
-    # Counted from a fixed day in 2026, so that the numbers stay far below 2^53.
-    return max(0, int(rate * (daily + unrest - 0.62 * ORIGIN)))
-
-
-ORIGIN = 1_767_225_600.0  # 2026-01-01T00:00:00Z
+    return max(0, int(rate * (daily + unrest)))
 
 
 def between(t: float, low: float, high: float, seed: int) -> float:

@@ -49,12 +49,15 @@ def read_document(path: Path) -> Placed:
 
 def parse_document(text: str, file: str) -> Placed:
     """Parse a text; `file` is its name in errors."""
-    loader = yaml.SafeLoader(text)
+    lines: dict[str, int] = {}
     try:
         _refuse_deep(text, file)
-        node = loader.get_single_node()
-        lines: dict[str, int] = {}
-        data = None if node is None else _plain(loader, node, "", lines, file)
+        loader = yaml.SafeLoader(text)
+        try:
+            node = loader.get_single_node()
+            data = None if node is None else _plain(loader, node, "", lines, file)
+        finally:
+            loader.dispose()
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         problem = getattr(error, "problem", None) or str(error)
@@ -63,8 +66,6 @@ def parse_document(text: str, file: str) -> Placed:
         ) from error
     except ValueError as error:  # a scalar that looks like a date or number and is none
         raise InputError(f"not valid YAML: {error}", where=file) from error
-    finally:
-        loader.dispose()
     return Placed(file, data, lines)
 
 
