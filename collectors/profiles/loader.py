@@ -1,0 +1,297 @@
+"""Reads profiles from YAML, strictly: unknown keys, bad OIDs, formulas and names are errors with file:line."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, TypeVar
+
+import yaml
+
+from collectors.profiles.expression import Expression, compile_expression
+from collectors.profiles.profile import (
+    IDENTITY_FIELDS,
+    INDEX,
+    KINDS,
+    SENSOR_CLASSES,
+    STATES,
+    Emit,
+    LookupColumn,
+    Match,
+    Module,
+    Profile,
+    Source,
+    Template,
+    ValueMap,
+)
+from collectors.snmp.ber import Oid, encode_oid
+from monitor.errors import InputError
+
+_MAX_BYTES: Final = 64 * 1024
+_HOLE: Final = re.compile(r"\{([a-z][a-z0-9_]*)\}")
+_NAME: Final = re.compile(r"[a-z][a-zA-Z0-9_-]*")
+_METRIC: Final = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """A YAML node and the file it stands in."""
+
+    node: yaml.Node
+    file: str
+
+    def error(self, message: str) -> InputError:
+        line = self.node.start_mark.line + 1
+        return InputError(
+            message, where=f"{self.file}:{line}", zh=f"{self.file}:{line}：设备画像有误：{message}"
+        )
+
+    def text(self) -> str:
+        if not isinstance(self.node, yaml.ScalarNode):
+            raise self.error("a single value is required here")
+        return str(self.node.value)
+
+    def items(self) -> list[_Place]:
+        if isinstance(self.node, yaml.SequenceNode):
+            return [_Place(node, self.file) for node in self.node.value]
+        return [self]
+
+    def mapping(self, allowed: Iterable[str] | None = None) -> dict[str, _Place]:
+        if not isinstance(self.node, yaml.MappingNode):
+            raise self.error("a mapping is required here")
+        known = None if allowed is None else set(allowed)
+        found: dict[str, _Place] = {}
+        for key, value in self.node.value:
+            name = _Place(key, self.file).text()
+            if name in found:
+                raise _Place(key, self.file).error(f"key {name} is given twice")
+            if known is not None and name not in known:
+                hint = ", ".join(sorted(known))
+                raise _Place(key, self.file).error(f"key {name} is not known here (known: {hint})")
+            found[name] = _Place(value, self.file)
+        return found
+
+    def parsed(self, parse: Callable[[str], T]) -> T:
+        try:
+            return parse(self.text())
+        except InputError as error:
+            raise self.error(error.message) from error
+        except re.error as error:
+            raise self.error(f"bad regular expression: {error}") from error
+
+    def oid(self) -> Oid:
+        return self.parsed(encode_oid)
+
+    def strings(self) -> frozenset[str]:
+        return frozenset(item.text() for item in self.items())
+
+
+@dataclass(frozen=True, slots=True)
+class _Raw:
+    """One file before `extends` is resolved."""
+
+    place: _Place
+    extends: tuple[tuple[str, _Place], ...]
+    profile: Profile
+
+
+def load_profiles(folder: Path | None = None) -> Mapping[str, Profile]:
+    """All profiles of a folder (default: those that ship with the program) by name. Raises InputError."""
+    folder = folder or Path(__file__).parent
+    return resolve([parse_profile(path) for path in sorted(folder.glob("*.yml"))])
+
+
+def parse_profile(path: Path) -> _Raw:
+    """One file, not yet merged with what it extends. Raises InputError with file:line."""
+    data = path.read_bytes()
+    if len(data) > _MAX_BYTES:
+        raise InputError(f"a profile is at most {_MAX_BYTES} bytes", where=str(path))
+    try:
+        text = data.decode("utf-8")
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.SafeLoader)):
+            raise InputError("YAML aliases are not accepted", where=str(path))
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"{path}:{mark.line + 1}" if mark is not None else str(path)
+        raise InputError(f"not YAML: {getattr(error, 'problem', None) or error}", where=where) from error
+    if node is None:
+        raise InputError("the profile is empty", where=f"{path}:1")
+    return _profile(_Place(node, str(path)), path.stem)
+
+
+def resolve(raws: Iterable[_Raw]) -> Mapping[str, Profile]:
+    """Merge `extends`: inherited modules first, own modules replace those of the same name; identity likewise."""
+    by_name = {raw.profile.name: raw for raw in raws}
+    done: dict[str, Profile] = {}
+
+    def merged(name: str, place: _Place, chain: tuple[str, ...]) -> Profile:
+        if name in done:
+            return done[name]
+        if name not in by_name:
+            raise place.error(f"profile {name} does not exist")
+        if name in chain:
+            raise place.error(f"profiles extend each other: {' -> '.join((*chain, name))}")
+        raw = by_name[name]
+        parents = [merged(parent, at, (*chain, name)) for parent, at in raw.extends]
+        modules = {module.name: module for parent in parents for module in parent.modules}
+        modules.update({module.name: module for module in raw.profile.modules})
+        identity: dict[str, tuple[Source, ...]] = {}
+        for profile in (raw.profile, *parents):
+            for field, sources in profile.identity.items():
+                identity[field] = (*identity.get(field, ()), *sources)
+        done[name] = Profile(name, raw.profile.matches, identity, tuple(modules.values()))
+        return done[name]
+
+    return {name: merged(name, raw.place, ()) for name, raw in by_name.items()}
+
+
+def _profile(place: _Place, stem: str) -> _Raw:
+    keys = place.mapping({"name", "extends", "match", "identity", "modules"})
+    if "name" not in keys or keys["name"].text() != stem:
+        raise place.error(f"name must be {stem}, as the file")
+    extends = tuple((item.text(), item) for item in keys["extends"].items()) if "extends" in keys else ()
+    matches = tuple(_match(item) for item in keys["match"].items()) if "match" in keys else ()
+    identity = keys["identity"].mapping(IDENTITY_FIELDS) if "identity" in keys else {}
+    sources = {field: tuple(_source(item) for item in value.items()) for field, value in identity.items()}
+    modules = keys["modules"].mapping() if "modules" in keys else {}
+    read = tuple(_module(name, value) for name, value in modules.items())
+    return _Raw(place, extends, Profile(stem, matches, sources, read))
+
+
+def _match(place: _Place) -> Match:
+    keys = place.mapping({"sys_object_id", "sys_descr", "exists"})
+    return Match(
+        prefix=keys["sys_object_id"].oid() if "sys_object_id" in keys else b"",
+        descr=keys["sys_descr"].parsed(re.compile) if "sys_descr" in keys else None,
+        exists=keys["exists"].oid() if "exists" in keys else b"",
+    )
+
+
+def _source(place: _Place) -> Source:
+    if isinstance(place.node, yaml.ScalarNode):
+        return Source(value=place.text())
+    keys = place.mapping({"oid", "column", "where_column", "equals", "regex", "value"})
+    regex = keys["regex"].parsed(re.compile) if "regex" in keys else None
+    if "oid" not in keys and "column" not in keys:
+        raise place.error("an identity source is a text, or has oid or column")
+    return Source(
+        value=keys["value"].text() if "value" in keys else "",
+        oid=keys["oid"].oid() if "oid" in keys else b"",
+        column=keys["column"].oid() if "column" in keys else b"",
+        where_column=keys["where_column"].oid() if "where_column" in keys else b"",
+        equals=keys["equals"].strings() if "equals" in keys else frozenset(),
+        regex=regex,
+    )
+
+
+def _module(name: str, place: _Place) -> Module:
+    keys = place.mapping({"scalars", "columns", "lookups", "maps", "absent", "emit", "rows"})
+    if not _NAME.fullmatch(name):
+        raise place.error(f"{name!r} is not a module name")
+    lookups = {alias: _lookup(value) for alias, value in _named(keys, "lookups").items()}
+    maps = {alias: _map(value) for alias, value in _named(keys, "maps").items()}
+    module = Module(
+        name=name,
+        scalars={alias: value.oid() for alias, value in _named(keys, "scalars").items()},
+        columns={alias: value.oid() for alias, value in _named(keys, "columns").items()},
+        lookups=lookups,
+        maps=maps,
+        absent={alias: value.strings() for alias, value in _named(keys, "absent").items()},
+        emit=tuple(_emit(item) for item in keys["emit"].items()) if "emit" in keys else (),
+        rows=tuple(_emit(item) for item in keys["rows"].items()) if "rows" in keys else (),
+    )
+    _check_names(module, place)
+    return module
+
+
+def _named(keys: Mapping[str, _Place], key: str) -> dict[str, _Place]:
+    return keys[key].mapping() if key in keys else {}
+
+
+def _lookup(place: _Place) -> LookupColumn:
+    keys = place.mapping({"column", "by"})
+    if len(keys) != 2:
+        raise place.error("a lookup has column and by")
+    return LookupColumn(keys["column"].oid(), keys["by"].text())
+
+
+def _map(place: _Place) -> ValueMap:
+    keys = place.mapping({"from", "values"})
+    if len(keys) != 2:
+        raise place.error("a map has from and values")
+    return ValueMap(
+        keys["from"].text(), {key: value.text() for key, value in keys["values"].mapping().items()}
+    )
+
+
+def _emit(place: _Place) -> Emit:
+    kind = place.mapping().get("kind", place).text()
+    if kind not in KINDS:
+        raise place.error(f"kind {kind} is not known (known: {', '.join(KINDS)})")
+    formulas, texts = KINDS[kind]
+    extra = {"labels", "values"} if kind == "metrics" else {"name", "admin", "oper"}
+    keys = place.mapping({"kind", "where", "when_missing", "states", *extra, *formulas, *texts})
+    states = {key: value.text() for key, value in _named(keys, "states").items()}
+    if bad := set(states.values()) - set(STATES):
+        raise keys["states"].error(f"state {', '.join(sorted(bad))} is not one of {', '.join(STATES)}")
+    if kind == "sensor":
+        _check_class(keys, place)
+    return Emit(
+        kind=kind,
+        name=tuple(_template(item) for item in keys["name"].items()) if "name" in keys else (),
+        where={alias: value.strings() for alias, value in _named(keys, "where").items()},
+        when_missing=keys["when_missing"].text() if "when_missing" in keys else "",
+        formulas={key: keys[key].parsed(compile_expression) for key in formulas if key in keys},
+        texts={key: _template(keys[key]) for key in (*texts, "admin", "oper") if key in keys},
+        states=states,
+        labels={key: _template(value) for key, value in _named(keys, "labels").items()},
+        values={key: _metric(key, value) for key, value in _named(keys, "values").items()},
+    )
+
+
+def _check_class(keys: Mapping[str, _Place], place: _Place) -> None:
+    if "class" not in keys:
+        raise place.error("a sensor has a class")
+    text = keys["class"].text()
+    if text not in SENSOR_CLASSES and not _HOLE.search(text):
+        raise keys["class"].error(f"class {text} is not known (known: {', '.join(SENSOR_CLASSES)})")
+
+
+def _metric(name: str, place: _Place) -> Expression:
+    if not _METRIC.fullmatch(name):
+        raise place.error(f"{name!r} is not a metric name")
+    return place.parsed(compile_expression)
+
+
+def _template(place: _Place) -> Template:
+    parts: list[tuple[str, str]] = []
+    text, at = place.text(), 0
+    for hole in _HOLE.finditer(text):
+        parts.append((text[at : hole.start()], hole.group(1)))
+        at = hole.end()
+    if at < len(text) or not parts:
+        parts.append((text[at:], ""))
+    return Template(tuple(parts))
+
+
+def _check_names(module: Module, place: _Place) -> None:
+    """Every alias that is used must be defined, and defined once."""
+    groups = (module.scalars, module.columns, module.lookups, module.maps)
+    defined = [alias for group in groups for alias in group]
+    if doubles := {alias for alias in defined if defined.count(alias) > 1 or alias == INDEX}:
+        raise place.error(f"{', '.join(sorted(doubles))} is defined twice")
+    used = {lookup.by for lookup in module.lookups.values()} | {item.source for item in module.maps.values()}
+    used |= set(module.absent)
+    for emit in (*module.emit, *module.rows):
+        used |= set(emit.where) | ({emit.when_missing} - {""})
+        for formula in (*emit.formulas.values(), *emit.values.values()):
+            used |= formula.names
+        for template in (*emit.name, *emit.texts.values(), *emit.labels.values()):
+            used |= {alias for _, alias in template.parts if alias}
+    if unknown := used - set(defined) - {INDEX}:
+        raise place.error(f"{', '.join(sorted(unknown))} is not defined in module {module.name}")

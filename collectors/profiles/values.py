@@ -1,0 +1,55 @@
+"""SNMP values as agents really send them, as text and as numbers. Pure."""
+
+from __future__ import annotations
+
+import re
+import struct
+from typing import Final
+
+from collectors.snmp.ber import IP_ADDRESS, OBJECT_ID, OPAQUE, Typed, dotted
+
+_NUMBER: Final = re.compile(r"\s*([-+]?\d+(?:\.\d+)?)\s*(?:%|°?C|V|A|W|RPM|rpm)?\s*")
+
+
+def text_of(typed: Typed) -> str:
+    """Printable text: NULs and blanks trimmed, UTF-8 or GB 18030; octets that are no text as hex pairs."""
+    tag, value = typed
+    if value is None:
+        return ""
+    if isinstance(value, int):
+        return str(value)
+    if tag == OBJECT_ID:
+        return dotted(value)
+    if tag == IP_ADDRESS:
+        return ".".join(map(str, value))
+    octets = value.strip(b"\0 \t\r\n")
+    for encoding in ("utf-8", "gb18030"):
+        try:
+            text = octets.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+        if all(character.isprintable() or character in "\r\n\t" for character in text):
+            return text
+    return octets.hex(":")
+
+
+def number_of(typed: Typed) -> float | None:
+    """A number: integers, net-snmp's Opaque floats, and text that is a number with at most a unit behind it."""
+    tag, value = typed
+    if isinstance(value, int):
+        return value
+    if not value:
+        return None
+    if tag == OPAQUE and len(value) == 7 and value[:3] == b"\x9f\x78\x04":
+        return float(struct.unpack(">f", value[3:])[0])
+    if tag in {OBJECT_ID, IP_ADDRESS}:
+        return None
+    found = _NUMBER.fullmatch(value.strip(b"\0").decode("latin-1"))
+    return float(found.group(1)) if found else None
+
+
+def mac_of(text: str, octets: bytes | None) -> str | None:
+    """`aa:bb:cc:dd:ee:ff`, or None when the address is absent or all zero."""
+    if octets is None or len(octets) != 6 or not any(octets):
+        return text if re.fullmatch(r"(?:[0-9a-f]{2}:){5}[0-9a-f]{2}", text) else None
+    return octets.hex(":")

@@ -1,0 +1,205 @@
+"""Reads one device through its profile: the SNMP side of collectors.interface.Poller.
+
+The profile and identity of a device are found once and again whenever sysObjectID, sysDescr or the credential's
+view changes or sysUpTime falls. Every module gives what it can; one that fails leaves the others alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Final
+
+import structlog
+
+from collectors.interface import Credential, PollError, PollResult, Reading
+from collectors.profiles.identify import columns_needed, read_identity, scalars_needed
+from collectors.profiles.match import best_match
+from collectors.profiles.profile import Module, Profile
+from collectors.profiles.read import Report, read_module, summarise
+from collectors.profiles.values import text_of
+from collectors.snmp.ber import OBJECT_ID, Oid, Typed, dotted, encode_oid
+from collectors.snmp.client import Session, open_session
+from collectors.snmp.errors import NoAnswerError, SnmpError
+from monitor.clock import Clock
+from monitor.errors import InputError
+from monitor.model import Device, DeviceId, SnmpAccess
+
+SYS_DESCR: Final = encode_oid("1.3.6.1.2.1.1.1.0")
+SYS_OBJECT_ID: Final = encode_oid("1.3.6.1.2.1.1.2.0")
+SYS_UP_TIME: Final = encode_oid("1.3.6.1.2.1.1.3.0")
+SYS_NAME: Final = encode_oid("1.3.6.1.2.1.1.5.0")
+_SYSTEM: Final = (SYS_DESCR, SYS_OBJECT_ID, SYS_UP_TIME, SYS_NAME)
+_MODULE: Final = "snmp"
+_ASK_AGAIN: Final = 1 << 62  # no uptime reaches it: the next poll identifies anew
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What was found out about a device, and what it was found out from."""
+
+    wanted: str
+    sys_object_id: Oid
+    sys_descr: str
+    uptime: int
+    profile: Profile
+    identity: Mapping[str, str]
+
+
+class SnmpPoller:
+    """Implements Poller over SNMP v1, v2c and v3. Safe to call from several threads, one device at a time each."""
+
+    def __init__(self, clock: Clock, profiles: Mapping[str, Profile]) -> None:
+        self._clock = clock
+        self._profiles = profiles
+        self._known: dict[DeviceId, _Known] = {}
+
+    def poll(self, device: Device, credential: Credential | None) -> PollResult:
+        """One poll; never raises for anything the device or the network does."""
+        at_ms, started = self._clock.now_ms(), self._clock.monotonic()
+        access = device.snmp or SnmpAccess(credential="")
+        if credential is None:
+            result = _failed(at_ms, _no_credential(access))
+        else:
+            try:
+                with self._open(device, access, credential) as session:
+                    result = self._read(device, access, session, at_ms)
+            except SnmpError as error:
+                result = _failed(at_ms, error.poll_error())
+            except InputError as error:  # the inventory names a profile that does not exist
+                result = _failed(at_ms, PollError("profile", str(error), error.zh))
+        return replace(result, duration_seconds=self._clock.monotonic() - started)
+
+    def _open(self, device: Device, access: SnmpAccess, credential: Credential) -> Session:
+        return open_session(
+            device.address,
+            access.port,
+            credential,
+            timeout=access.timeout,
+            retries=access.retries,
+            clock=self._clock,
+            budget=max(10.0, access.interval),
+        )
+
+    def _read(self, device: Device, access: SnmpAccess, session: Session, at_ms: int) -> PollResult:
+        system = session.get(_SYSTEM)
+        known = self._identify(device, access, session, system)
+        report, errors = Report(), []
+        for module, problem in _modules(known.profile, session, report):
+            report.readings.append(Reading("snmp_module_up", (("module", module),), 0.0 if problem else 1.0))
+            if problem is not None:
+                error = problem.poll_error()
+                errors.append(PollError(error.code, f"{module}: {error.message}", f"{module}：{error.zh}"))
+        summarise(report)
+        identity = {
+            **known.identity,
+            "sys_name": text_of(system[SYS_NAME]) if SYS_NAME in system else "",
+            "sys_object_id": dotted(known.sys_object_id) if known.sys_object_id else "",
+            "profile": known.profile.name,
+        }
+        return PollResult(
+            module=_MODULE,
+            up=True,
+            at_ms=at_ms,
+            duration_seconds=0.0,
+            readings=report.readings,
+            errors=errors,
+            identity={key: value for key, value in identity.items() if value},
+            detail=report.detail(),
+        )
+
+    def _identify(
+        self, device: Device, access: SnmpAccess, session: Session, system: Mapping[Oid, Typed]
+    ) -> _Known:
+        tag, raw = system.get(SYS_OBJECT_ID, (OBJECT_ID, b""))
+        object_id = raw if tag == OBJECT_ID and isinstance(raw, bytes) else b""
+        descr = text_of(system[SYS_DESCR]) if SYS_DESCR in system else ""
+        ticks = system.get(SYS_UP_TIME, (0, 0))[1]
+        uptime = ticks if isinstance(ticks, int) else 0
+        known = self._known.get(device.id)
+        same = (access.profile, object_id, descr)
+        if (
+            known is None
+            or (known.wanted, known.sys_object_id, known.sys_descr) != same
+            or uptime < known.uptime
+        ):
+            profile = self._choose(access.profile, session, object_id, descr)
+            identity, complete = _identity(profile, session)
+            known = _Known(*same, uptime if complete else _ASK_AGAIN, profile, identity)
+            _log.info("device identified", device=device.id, profile=profile.name, **identity)
+        else:
+            known = replace(known, uptime=uptime)
+        self._known[device.id] = known
+        return known
+
+    def _choose(self, wanted: str, session: Session, object_id: Oid, descr: str) -> Profile:
+        if wanted != "auto":
+            if wanted not in self._profiles:
+                raise InputError(
+                    f"profile {wanted} does not exist",
+                    hint="see `zhishou poll --help` for the names, or use auto",
+                    zh=f"设备画像 {wanted} 不存在，请改用 auto 或已有名称",
+                )
+            return self._profiles[wanted]
+        name = best_match(self._profiles.values(), object_id, descr, lambda oid: bool(session.get([oid])))
+        return self._profiles[name]
+
+
+def _modules(profile: Profile, session: Session, report: Report) -> list[tuple[str, SnmpError | None]]:
+    """Read every module into `report`; per module what went wrong, if anything."""
+    outcomes: list[tuple[str, SnmpError | None]] = []
+    scalars = _all_scalars(profile, session)
+    columns: dict[Oid, dict[bytes, Typed]] = {}
+    for module in profile.modules:
+        problem: SnmpError | None = None
+        try:
+            found = scalars if scalars is not None else session.get(list(module.scalars.values()))
+        except SnmpError as error:
+            problem, found = error, {}
+        missing = [oid for oid in _columns(module) if oid not in columns]
+        if missing:
+            walked = session.walk(missing)
+            columns.update(walked.columns)
+            problem = problem or next(iter(walked.problems), None)
+        read_module(module, found, columns, report)
+        outcomes.append((module.name, problem))
+    return outcomes
+
+
+def _all_scalars(profile: Profile, session: Session) -> dict[Oid, Typed] | None:
+    """The scalars of all modules in as few requests as possible; None when one of them spoils it."""
+    oids = dict.fromkeys(oid for module in profile.modules for oid in module.scalars.values())
+    try:
+        return session.get(list(oids))
+    except SnmpError:
+        return None  # asked again module by module, so that each fails or succeeds by itself
+
+
+def _columns(module: Module) -> list[Oid]:
+    return [*module.columns.values(), *(lookup.column for lookup in module.lookups.values())]
+
+
+def _identity(profile: Profile, session: Session) -> tuple[dict[str, str], bool]:
+    """The identity, and whether everything it rests on could be read."""
+    try:
+        scalars = session.get(scalars_needed(profile))
+    except SnmpError as error:
+        _log.warning("identity not read", where=session.where, error=str(error))
+        return {}, False
+    walked = session.walk(columns_needed(profile))
+    silent = any(isinstance(problem, NoAnswerError) for problem in walked.problems)
+    return read_identity(profile, scalars, walked.columns), not silent
+
+
+def _failed(at_ms: int, error: PollError) -> PollResult:
+    return PollResult(_MODULE, up=False, at_ms=at_ms, duration_seconds=0.0, errors=[error])
+
+
+def _no_credential(access: SnmpAccess) -> PollError:
+    return PollError(
+        "no-credential",
+        f"credential {access.credential!r} is not in the assignment; create it or correct the inventory",
+        f"凭据 {access.credential} 未下发，请创建该凭据或更正资产台账",
+    )
