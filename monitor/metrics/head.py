@@ -24,7 +24,7 @@ from monitor.metrics.interface import (
     Labels,
     SampleBlock,
 )
-from monitor.metrics.page import HOLE, NEVER, Page, Piece, is_present
+from monitor.metrics.page import HOLE, NEVER, Page, Piece, Slot, is_present
 
 MAX_AHEAD_MS = 600_000
 MAX_LABELS = 64
@@ -230,14 +230,39 @@ class Head:
         """The oldest time stamp held, NEVER when there is none."""
         return min((page.oldest_ms() for page in self.pages), default=NEVER)
 
+    def slots(self, boundary_ms: int, length_ms: int) -> Iterator[Slot]:
+        """All samples older than the boundary, cut by page and by slots of `length_ms`."""
+        metric = self.index.metric
+        for page in self.pages:
+            for start in page.slot_starts(boundary_ms, length_ms):
+                piece = page.everything(start - 1, min(start + length_ms, boundary_ms) - 1)
+                if len(piece.series):
+                    yield Slot(start, piece, [metric[number] for number in piece.series.tolist()])
+
     def drop_before(self, boundary_ms: int) -> None:
         """Forget the samples older than the boundary; the order of each series is remembered."""
-        for page in self.pages:
+        for at, page in enumerate(self.pages):
             page.drop_before(boundary_ms)
+            if page.empty:
+                self.page_of[page.series[: page.width]] = -1
+                self.pages[at] = Page()
+
+    def forget(self, older_than_ms: int) -> list[int]:
+        """Forget the series without a sample since a time and outside the pages; their numbers."""
+        count = len(self.index)
+        gone = (self.last_ms[:count] < older_than_ms) & (self.page_of[:count] < 0)
+        gone[self.index.gaps] = False
+        numbers: list[int] = np.flatnonzero(gone).tolist()
+        self.index.remove(numbers)
+        self._known_lists.clear()
+        return numbers
 
     def numbers(self) -> Mapping[str, float]:
         """Series and memory, for `stats`."""
-        return {"series": float(len(self.index)), "head_bytes": float(sum(page.size for page in self.pages))}
+        return {
+            "series": float(len(self.index) - len(self.index.gaps)),
+            "head_bytes": float(sum(page.size for page in self.pages)),
+        }
 
 
 def canonical(values: Floats) -> Floats:

@@ -21,10 +21,11 @@ _CACHED_SELECTIONS = 512
 class SeriesIndex:
     """Label sets by number and numbers by label. Not locked: the store does that."""
 
-    __slots__ = ("_numbers", "_postings", "_selections", "gaps", "labels")
+    __slots__ = ("_numbers", "_postings", "_selections", "gaps", "labels", "metric")
 
     def __init__(self) -> None:
         self.labels: list[Labels] = []
+        self.metric: list[str] = []
         self.gaps = array("i")
         self._numbers: dict[Labels, int] = {}
         self._postings: dict[str, dict[str, array[int]]] = {}
@@ -48,12 +49,22 @@ class SeriesIndex:
         while len(self.labels) < number:
             self.gaps.append(len(self.labels))
             self.labels.append(())
+            self.metric.append("")
         self.labels.append(labels)
+        self.metric.append(next((value for name, value in labels if name == "__name__"), ""))
         self._numbers[labels] = number
         for name, value in labels:
             self._postings.setdefault(name, {}).setdefault(value, array("i")).append(number)
         self._selections.clear()
         return number
+
+    def remove(self, numbers: Sequence[int]) -> None:
+        """Forget series; their numbers are not given again."""
+        for number in numbers:
+            del self._numbers[self.labels[number]]
+            self.labels[number] = ()
+            self.gaps.append(number)
+        self._selections.clear()
 
     def select(self, matchers: Sequence[Matcher]) -> Codes:
         """The numbers of the matching series, ascending; read-only. Raises QueryError for a bad regex."""
@@ -69,9 +80,9 @@ class SeriesIndex:
 
     def _mask(self, matchers: Sequence[Matcher]) -> Bools:
         mask = np.ones(len(self.labels), np.bool_)
-        mask[self.gaps] = False
         for matcher in matchers:
             mask &= self._matching(self._postings.get(matcher.name, {}), matcher)
+        mask[self.gaps] = False
         return mask
 
     def _matching(self, values: Mapping[str, array[int]], matcher: Matcher) -> Bools:

@@ -8,7 +8,8 @@ the rest of its column is `NEVER`. All work on samples is vectorised; only new s
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -35,6 +36,15 @@ class Piece:
     rows: Ints
     timestamps: Ints
     values: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """What one page held in the hours from `start_ms`; metric [m] names the metric of each series."""
+
+    start_ms: int
+    piece: Piece
+    metric: Sequence[str]
 
 
 def is_present(values: Floats) -> Bools:
@@ -192,6 +202,25 @@ class Page:
         if (rows != depth).any():
             values[steps >= rows[codes]] = HOLE
         return Piece(self.series[columns], codes.astype(np.int32), rows, stamps, values)
+
+    def everything(self, after_ms: int, until_ms: int) -> Piece:
+        """The samples in (after_ms, until_ms] of the series that have any."""
+        piece = self.extract(np.arange(self._columns, dtype=np.int32), after_ms, until_ms)
+        some = np.flatnonzero(is_present(piece.values).any(0))
+        return replace(
+            piece, series=piece.series[some], group=piece.group[some], values=piece.values[:, some]
+        )
+
+    def slot_starts(self, boundary_ms: int, length_ms: int) -> list[int]:
+        """Beginnings of the slots that hold a time stamp older than the boundary, ascending."""
+        times = self._times[self._times < boundary_ms]
+        starts: list[int] = (np.unique(times // length_ms) * length_ms).tolist()
+        return starts
+
+    @property
+    def empty(self) -> bool:
+        """Whether it has series but no sample any more."""
+        return self._columns > 0 and not self.count.any()
 
     def oldest_ms(self) -> int:
         """The oldest time stamp, NEVER when the page is empty."""
