@@ -87,7 +87,8 @@ class SqlDesk:
         """Firing alerts (not suppressed, not shelved) by severity."""
         query = _scoped(select(AlertRow.severity, func.count()), scope).where(*_loud())
         with self._database.session() as session:
-            found = dict(session.execute(query.group_by(AlertRow.severity)).tuples())
+            rows = session.execute(query.group_by(AlertRow.severity))
+            found = {severity: count for severity, count in rows}  # noqa: C416 - a Result is no mapping
         return {severity: found.get(severity.value, 0) for severity in Severity}
 
     def fired_per_hour(self, scope: Scope, hours: int) -> Mapping[Severity, Sequence[int]]:

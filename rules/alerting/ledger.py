@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import Select, delete, select, update
 
 from monitor.database import Database
 from rules.alerting.interface import AlertView
@@ -107,7 +107,7 @@ class Ledger:
 
     def sent(self, claim: Claim, now: int) -> None:
         """The far side accepted."""
-        done = {"state": "sent", "sent_at": now, "last_error": "", "claimed_by": ""}
+        done: dict[str, str | int] = {"state": "sent", "sent_at": now, "last_error": "", "claimed_by": ""}
         if self._report(claim, done):
             text = f"{claim.event}: {claim.channel}" + (f" -> {claim.receiver}" if claim.receiver else "")
             self._tell(claim, now, "notified", text)
@@ -117,7 +117,12 @@ class Ledger:
         again = retryable and claim.attempts <= len(BACKOFF_S)
         wait = BACKOFF_S[claim.attempts - 1] * 1000 if again else 0
         state = "failed" if again else "dead"
-        values = {"state": state, "next_at": now + wait, "last_error": error[:500], "claimed_by": ""}
+        values: dict[str, str | int] = {
+            "state": state,
+            "next_at": now + wait,
+            "last_error": error[:500],
+            "claimed_by": "",
+        }
         if self._report(claim, values) and not again:
             self._tell(claim, now, "notify-failed", f"{claim.event}: {claim.channel}: {error[:200]}")
 
@@ -139,7 +144,7 @@ class Ledger:
             session.execute(delete(NotificationRow).where(old, NotificationRow.state.not_in(_OPEN)))
 
     @staticmethod
-    def _due(now: int, *, unrouted: bool):  # type: ignore[no-untyped-def]
+    def _due(now: int, *, unrouted: bool) -> Select[NotificationRow]:
         mine = NotificationRow.channel == "" if unrouted else NotificationRow.channel != ""
         return (
             select(NotificationRow)

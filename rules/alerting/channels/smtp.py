@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import smtplib
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime
@@ -44,7 +44,7 @@ class SmtpChannel:
     url: SplitResult
     sender: str
     receivers: tuple[str, ...]
-    clock: Clock = SystemClock()
+    clock: Clock = field(default_factory=SystemClock)
     timeout: float = _TIMEOUT_S
     name: str = "smtp"
 

@@ -12,7 +12,7 @@ import http.client
 import json
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import SplitResult, urlsplit
 
 from monitor.clock import Clock, SystemClock, to_datetime
@@ -42,7 +42,7 @@ class WebhookChannel:
 
     url: SplitResult
     secret: bytes
-    clock: Clock = SystemClock()
+    clock: Clock = field(default_factory=SystemClock)
     timeout: float = _TIMEOUT_S
     name: str = "webhook"
 
