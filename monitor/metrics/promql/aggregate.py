@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
 import numpy as np
+import numpy.typing as npt
 
 from monitor.metrics.interface import Bools, Floats, Ints, Labels
 from monitor.metrics.promql.nodes import Aggregate
@@ -65,7 +66,7 @@ class Groups:
         return [slice(a, b) for a, b in zip(self.starts.tolist(), stops, strict=True)]
 
 
-def _extended_sum(groups: Groups) -> np.ndarray:  # type: ignore[type-arg]
+def _extended_sum(groups: Groups) -> npt.NDArray[np.longdouble]:
     """Sums in extended precision; where terms cancel out, exact sums instead [s, g]."""
     terms = np.where(groups.present, groups.values, 0.0)
     total = np.add.reduceat(terms.astype(np.longdouble), groups.starts, axis=1)
@@ -130,17 +131,14 @@ _SIMPLE: Mapping[str, Callable[[Groups], Floats]] = MappingProxyType(
 def aggregate(context: Context, node: Aggregate, table: Table, param: Value | None) -> Table:
     """One aggregation over a table."""
     table = compact(table)
-    if not len(table.labels):
-        return table
     if node.op in ("topk", "bottomk"):
         return _extremes(context, node, table, param)
+    if not len(table.labels):
+        return table
     if node.op == "count_values":
         return _count_values(node, table, param)
     groups = Groups(table, node.labels, by=node.by)
-    if node.op == "quantile":
-        values = _quantile(context, groups, param)
-    else:
-        values = _SIMPLE[node.op](groups)
+    values = _quantile(context, groups, param) if node.op == "quantile" else _SIMPLE[node.op](groups)
     return Table(groups.labels, values, groups.counts() > 0, groups.dropped)
 
 
@@ -158,6 +156,8 @@ def _extremes(context: Context, node: Aggregate, table: Table, param: Value | No
     limits = scalar_of(param if param is not None else "")
     if bool(np.isnan(limits).any()):
         raise execution_error("Parameter value is NaN")
+    if not len(table.labels):
+        return table
     limits = np.clip(limits, 0, len(table.labels)).astype(np.int64)
     # NaN is the worst value both ways; equal values keep their order.
     keys = -table.values if node.op == "topk" else table.values

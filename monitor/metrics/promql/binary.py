@@ -15,6 +15,7 @@ import numpy as np
 from monitor.metrics.interface import Bools, Floats, Ints, Labels
 from monitor.metrics.promql.nodes import Binary, Matching
 from monitor.metrics.promql.values import (
+    IDENTITY,
     NAME,
     Table,
     Value,
@@ -100,7 +101,7 @@ class _Side:
 
     def seen(self) -> Bools:
         """Whether the group has any value at the step [s, groups]."""
-        return self.count() > 0
+        return np.asarray(self.count() > 0)
 
     def count(self) -> Ints:
         """Values of the group at the step [s, groups]."""
@@ -146,18 +147,15 @@ def _beside(left: Table, right: Table) -> Table:
 def _join(node: Binary, left: Table, right: Table) -> Table:
     matching = node.matching
     a, b, keys = _sides(left, right, matching)
-    if matching.fill_left is not None or matching.fill_right is not None:
-        a, b = (
-            _filled(a, b, keys, matching.fill_left),
-            _filled(b, a, keys, matching.fill_right),
-        )
     many, one = (b, a) if matching.many == "right" else (a, b)
+    # As in Prometheus, with group_right the two fill values change sides too: `fill_left` is for the many side.
+    many, one = _filled(many, one, keys, matching.fill_left), _filled(one, many, keys, matching.fill_right)
     _check_unique(many, one, keys, "left" if matching.many == "right" else "right")
     rows, columns = _pairs(many, one)
     many_values, one_values = many.table.values[:, rows], one.table.values[:, columns]
     operands = (one_values, many_values) if matching.many == "right" else (many_values, one_values)
     values, keep = _compute(node, *operands)
-    present = many.table.present[:, rows] & one.table.present[:, columns] & keep
+    matched = many.table.present[:, rows] & one.table.present[:, columns]
     changes_name = node.op in _ARITHMETIC
     labels = [
         _result_labels(many.table.labels[i], one.table.labels[j], matching, changes_name=changes_name)
@@ -165,8 +163,8 @@ def _join(node: Binary, left: Table, right: Table) -> Table:
     ]
     dropped = many.table.dropped[rows] | (changes_name or node.bool_modifier)
     if not matching.many:
-        _check_pairs(many.codes[rows], present, keys)
-    result = compact(Table(labels, values, present, dropped))
+        _check_pairs(many.codes[rows], matched, keys)
+    result = compact(Table(labels, values, matched & keep, dropped))
     if matching.many:
         return merge(result, "multiple matches for labels: grouping labels must ensure unique matches")
     return merge(result)
@@ -176,11 +174,11 @@ def _filled(side: _Side, other: _Side, keys: Sequence[Labels], value: float | No
     """The side with a stand-in where only the other side has a value."""
     if value is None:
         return side
-    missing = other.seen() & ~side.seen()
-    groups = np.flatnonzero(missing.any(axis=0))
+    missing: Bools = np.asarray(other.seen() & ~side.seen())
+    groups = np.flatnonzero(np.any(missing, axis=0))
     steps = missing.shape[0]
     table = Table(
-        [*side.table.labels, *(keys[group] for group in groups)],
+        [*side.table.labels, *(keys[group] for group in groups.tolist())],
         np.concatenate((side.table.values, np.full((steps, len(groups)), value)), axis=1),
         np.concatenate((side.table.present, missing[:, groups]), axis=1),
         np.concatenate((side.table.dropped, np.zeros(len(groups), np.bool_))),
@@ -191,12 +189,12 @@ def _filled(side: _Side, other: _Side, keys: Sequence[Labels], value: float | No
 def _check_unique(many: _Side, one: _Side, keys: Sequence[Labels], name: str) -> None:
     if len(np.unique(one.codes)) == len(one.codes):
         return
-    busy = many.table.present.any(axis=1)
-    bad = np.argwhere((one.count() > 1) & busy[:, None])
+    busy: Bools = np.any(many.table.present, axis=1, keepdims=True)
+    bad = np.argwhere((one.count() > 1) & busy)
     if len(bad):
-        step, group = bad[0]
+        step, group = (int(place) for place in bad[0])
         twins = np.flatnonzero((one.codes == group) & one.table.present[step])[:2]
-        shown = ", ".join(show(one.table.labels[i]) for i in twins)
+        shown = ", ".join(show(one.table.labels[i]) for i in twins.tolist())
         raise execution_error(
             f"found duplicate series for the match group {show(keys[group])} on the {name} hand-side of the operation:"
             f" [{shown}];many-to-many matching not allowed: matching labels must be unique on one side"
@@ -224,7 +222,7 @@ def _check_pairs(codes: Ints, present: Bools, keys: Sequence[Labels]) -> None:
     bad = np.flatnonzero((counts > 1).any(axis=1))
     if len(bad):
         raise execution_error(
-            f"multiple matches for labels {show(keys[groups[bad[0]]])}: many-to-one matching must be explicit"
+            f"multiple matches for labels {show(keys[int(groups[bad[0]])])}: many-to-one matching must be explicit"
             " (group_left/group_right)"
         )
 
@@ -232,7 +230,7 @@ def _check_pairs(codes: Ints, present: Bools, keys: Sequence[Labels]) -> None:
 def _result_labels(many: Labels, one: Labels, matching: Matching, *, changes_name: bool) -> Labels:
     items = dict(many)
     if changes_name:
-        items.pop(NAME, None)
+        items = {name: value for name, value in items.items() if name not in IDENTITY}
     if not matching.many:
         named = frozenset(matching.labels)
         items = {name: value for name, value in items.items() if (name in named) == matching.on}

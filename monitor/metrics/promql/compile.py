@@ -34,11 +34,25 @@ from monitor.metrics.promql.nodes import (
 )
 
 AGGREGATIONS = frozenset(
-    ["sum", "avg", "min", "max", "count", "group", "topk", "bottomk", "quantile", "stddev", "stdvar", "count_values"]
+    [
+        "sum",
+        "avg",
+        "min",
+        "max",
+        "count",
+        "group",
+        "topk",
+        "bottomk",
+        "quantile",
+        "stddev",
+        "stdvar",
+        "count_values",
+    ]
 )
-_UNSTEADY = frozenset(
-    ["days_in_month", "day_of_month", "day_of_week", "day_of_year", "hour", "minute", "month", "year", "predict_linear", "time", "timestamp"]
+_CALENDAR = frozenset(
+    "days_in_month day_of_month day_of_week day_of_year hour minute month year".split()  # noqa: SIM905  a word list
 )
+_UNSTEADY = _CALENDAR | {"predict_linear", "time", "timestamp"}
 _DAY_MS = 86_400_000
 
 
@@ -60,6 +74,21 @@ def compile_plan(expression: str, limits: Limits) -> CompiledPlan:
         raise QueryError(f'invalid parameter "query": parse error: {error}') from None
     root = _compile(tree)
     return CompiledPlan(expression, _fix(root), kind_of(root))
+
+
+def selector_matchers(expression: str, limits: Limits) -> tuple[Matcher, ...]:
+    """The label matchers of an expression that must be a plain selector. Raises QueryError."""
+    root = compile_plan(expression, limits).root
+    if isinstance(root, Selector) and not root.offset_ms:
+        return root.matchers
+    raise QueryError(f'invalid parameter "match[]": {expression!r} is not a series selector')
+
+
+def pretty(expression: str, limits: Limits) -> str:
+    """The expression with the parser's own line breaks and indentation. Raises QueryError."""
+    compile_plan(expression, limits)
+    text: str = syntax.parse(expression).prettify()
+    return text
 
 
 def kind_of(node: Node) -> str:
@@ -94,7 +123,8 @@ def _at(modifier: Any) -> At:
         return Bound.START
     if modifier.type == syntax.AtModifierType.End:
         return Bound.END
-    return round(modifier.at.timestamp() * 1000)
+    seconds: float = modifier.at.timestamp()
+    return round(seconds * 1000)
 
 
 _OPS = MappingProxyType(

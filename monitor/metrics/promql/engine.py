@@ -54,7 +54,7 @@ class PromqlEngine:
     def instant(self, query: str | Plan, at_ms: int, limits: Limits | None = None) -> Result:
         """The value at one time. Raises QueryError."""
         plan = self._plan(query, limits)
-        value = self._evaluate(plan, np.array([at_ms], np.int64), limits)
+        value = self._evaluate(plan, np.array([at_ms], np.int64), limits, at_ms)
         if plan.kind == "scalar":
             return Scalar(at_ms, float(scalar_of(value)[0]))
         if plan.kind == "string":
@@ -74,7 +74,7 @@ class PromqlEngine:
                 f'invalid expression type "{_KINDS[plan.kind]}" for range query, must be Scalar or instant Vector'
             )
         steps = _grid(start_ms, end_ms, step_ms, limits or self._limits)
-        table = _alive(drop_names(table_of_any(self._evaluate(plan, steps, limits))))
+        table = _alive(drop_names(table_of_any(self._evaluate(plan, steps, limits, end_ms, step_ms))))
         order = sorted(range(len(table.labels)), key=table.labels.__getitem__)
         table = pick(table, np.array(order, np.int64))
         return Matrix(list(table.labels), steps, table.values, table.present)
@@ -85,9 +85,11 @@ class PromqlEngine:
         text = query if isinstance(query, str) else query.expression
         return self._compile(text, limits or self._limits)
 
-    def _evaluate(self, plan: CompiledPlan, steps: Ints, limits: Limits | None) -> Value:
+    def _evaluate(
+        self, plan: CompiledPlan, steps: Ints, limits: Limits | None, end_ms: int, step_ms: int = 0
+    ) -> Value:
         budget = Budget(limits or self._limits)
-        evaluator = Evaluator(self._store, int(steps[0]), int(steps[-1]), budget)
+        evaluator = Evaluator(self._store, int(steps[0]), end_ms, step_ms, budget)
         # Division by zero, overflow and NaN are ordinary results in PromQL.
         with np.errstate(all="ignore"):
             return evaluator.evaluate(plan.root, steps)

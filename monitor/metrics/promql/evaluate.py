@@ -43,11 +43,12 @@ DEFAULT_SUBQUERY_STEP_MS = 60_000
 class Evaluator:
     """One query over one store. `start_ms` and `end_ms` are what `@ start()` and `@ end()` mean."""
 
-    __slots__ = ("_bounds", "_budget", "_store")
+    __slots__ = ("_bounds", "_budget", "_step_ms", "_store")
 
-    def __init__(self, store: MetricStore, start_ms: int, end_ms: int, budget: Budget) -> None:
+    def __init__(self, store: MetricStore, start_ms: int, end_ms: int, step_ms: int, budget: Budget) -> None:
         self._store = store
         self._bounds = {Bound.START: start_ms, Bound.END: end_ms}
+        self._step_ms = step_ms
         self._budget = budget
 
     def evaluate(self, node: Node, steps: Ints) -> Value:
@@ -79,7 +80,7 @@ class Evaluator:
                 return _spread(self.evaluate(inner, steps[:1]), len(steps))
 
     def _context(self, steps: Ints) -> Context:
-        return Context(steps, self._budget)
+        return Context(steps, self._budget, self._bounds[Bound.START], self._bounds[Bound.END], self._step_ms)
 
     def _times(self, steps: Ints, at: At, offset_ms: int) -> Ints:
         if at is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from monitor.metrics.interface import Bools, Floats
+from monitor.metrics.interface import Bools, Floats, Ints
 
 
 def quantile_of(wanted: Floats, stack: Floats, valid: Bools) -> Floats:
@@ -22,7 +22,7 @@ def quantile_of(wanted: Floats, stack: Floats, valid: Bools) -> Floats:
     nans = size - real.sum(axis=0)
     inside = (wanted >= 0) & (wanted <= 1) & (size > 0)
     rank = np.where(inside, wanted, 0) * np.maximum(size - 1, 0)
-    lower = np.floor(rank).astype(np.int64)
+    lower: Ints = np.floor(rank).astype(np.int64)
     upper = np.minimum(lower + 1, np.maximum(size - 1, 0))
     weight = rank - lower
     result = _ranked(ordered, lower, nans) * (1 - weight) + _ranked(ordered, upper, nans) * weight
@@ -30,7 +30,7 @@ def quantile_of(wanted: Floats, stack: Floats, valid: Bools) -> Floats:
     return np.where(np.isnan(wanted) | (size == 0), np.nan, result)
 
 
-def _ranked(ordered: Floats, rank: np.ndarray, nans: np.ndarray) -> Floats:  # type: ignore[type-arg]
+def _ranked(ordered: Floats, rank: Ints, nans: Ints) -> Floats:
     index = np.clip(rank - nans, 0, ordered.shape[0] - 1)
     value = np.take_along_axis(ordered, index[None], axis=0)[0]
     return np.where(rank < nans, np.nan, value)

@@ -12,6 +12,8 @@ from monitor.metrics.errors import QueryError
 from monitor.metrics.interface import Bools, Floats, Ints, Labels, Limits
 
 NAME = "__name__"
+IDENTITY = frozenset((NAME, "__type__", "__unit__"))
+"""What a metric is; goes away when an operation makes something else of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +92,13 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What an operation needs besides its arguments: the evaluation times [s] in ms and the budget."""
+    """What an operation needs besides its arguments: the evaluation times [s] and the query's grid, in ms."""
 
     steps: Ints
     budget: Budget
+    start_ms: int
+    end_ms: int
+    step_ms: int
 
 
 def execution_error(message: str) -> QueryError:
@@ -102,8 +107,8 @@ def execution_error(message: str) -> QueryError:
 
 
 def without_name(labels: Labels) -> Labels:
-    """The label set without `__name__`."""
-    return tuple(item for item in labels if item[0] != NAME)
+    """The label set without the metric's name, type and unit."""
+    return tuple(item for item in labels if item[0] not in IDENTITY)
 
 
 def show(labels: Labels) -> str:

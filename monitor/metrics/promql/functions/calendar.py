@@ -35,7 +35,7 @@ def _now(context: Context) -> Table:
 
 def _since(moments: Moments, whole: str, unit: str) -> Ints:
     start = moments.astype(f"datetime64[{whole}]").astype(f"datetime64[{unit}]")
-    return (moments.astype(f"datetime64[{unit}]") - start).astype(np.int64)
+    return np.asarray((moments.astype(f"datetime64[{unit}]") - start).astype(np.int64))
 
 
 def _year(moments: Moments) -> Ints:
@@ -49,7 +49,7 @@ def _month(moments: Moments) -> Ints:
 def _days_in_month(moments: Moments) -> Ints:
     month = moments.astype("datetime64[M]")
     length = (month + np.timedelta64(1, "M")).astype("datetime64[D]") - month.astype("datetime64[D]")
-    return length.astype(np.int64)
+    return np.asarray(length.astype(np.int64))
 
 
 FUNCTIONS: Mapping[str, Function] = MappingProxyType(

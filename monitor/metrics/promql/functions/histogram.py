@@ -1,9 +1,9 @@
-"""Classic histograms (`le` buckets): histogram_quantile, as Prometheus's `BucketQuantile`."""
+"""Classic histograms (`le` buckets): histogram_quantile and histogram_fraction."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 
 import numpy as np
@@ -85,18 +85,66 @@ def bucket_quantile(wanted: float, buckets: Buckets) -> float:
     return start + (end - start) * (rank / count) if count else math.nan
 
 
-def _histogram_quantile(context: Context, call: Call, args: Sequence[Value]) -> Table:
-    wanted = scalar_of(args[0])
-    table = table_of(args[1])
+def bucket_fraction(lower: float, upper: float, buckets: Buckets) -> float:
+    """The share of observations between two values, linear inside a bucket."""
+    total = buckets[-1][1]
+    if buckets[-1][0] != math.inf or total == 0 or math.isnan(lower) or math.isnan(upper):
+        return math.nan
+    if lower >= upper:
+        return 0.0
+    return (_rank_of(upper, buckets) - _rank_of(lower, buckets)) / total
+
+
+def _rank_of(value: float, buckets: Buckets) -> float:
+    """How many observations are below a value."""
+    below, start = 0.0, -math.inf
+    for end, count in buckets:
+        if start >= value:
+            return below
+        if end > value:
+            if start == -math.inf:
+                if end <= 0:
+                    return count if value > -math.inf else 0.0
+                start = 0.0
+            share = max(value - start, 0.0) / (end - start)
+            return below + (count - below) * share
+        below, start = count, end
+    return buckets[-1][1]
+
+
+Judge = Callable[[int, Buckets], float]
+
+
+def _each_histogram(context: Context, table: Table, judge: Judge) -> Table:
     groups = _histograms(table)
-    values = np.zeros((len(wanted), len(groups)))
+    values = np.zeros((table.present.shape[0], len(groups)))
     present = np.zeros(values.shape, np.bool_)
     for column, members in enumerate(groups.values()):
         context.budget.check()
         for step, buckets in _buckets(table, members):
-            values[step, column] = bucket_quantile(float(wanted[step]), buckets)
+            values[step, column] = judge(step, buckets)
             present[step, column] = True
     return compact(Table(list(groups), values, present, np.zeros(len(groups), np.bool_)))
 
 
-FUNCTIONS: Mapping[str, Function] = MappingProxyType({"histogram_quantile": Function(_histogram_quantile)})
+def _histogram_quantile(context: Context, call: Call, args: Sequence[Value]) -> Table:
+    wanted = scalar_of(args[0])
+
+    def judge(step: int, buckets: Buckets) -> float:
+        return bucket_quantile(float(wanted[step]), buckets)
+
+    return _each_histogram(context, table_of(args[1]), judge)
+
+
+def _histogram_fraction(context: Context, call: Call, args: Sequence[Value]) -> Table:
+    lower, upper = scalar_of(args[0]), scalar_of(args[1])
+
+    def judge(step: int, buckets: Buckets) -> float:
+        return bucket_fraction(float(lower[step]), float(upper[step]), buckets)
+
+    return _each_histogram(context, table_of(args[2]), judge)
+
+
+FUNCTIONS: Mapping[str, Function] = MappingProxyType(
+    {"histogram_quantile": Function(_histogram_quantile), "histogram_fraction": Function(_histogram_fraction)}
+)

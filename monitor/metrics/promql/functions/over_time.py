@@ -10,7 +10,6 @@ import numpy as np
 from monitor.metrics.interface import Bools, Floats
 from monitor.metrics.promql.functions.signature import Function
 from monitor.metrics.promql.functions.windowed import (
-    Extended,
     Reduce,
     as_table,
     compensated,
@@ -23,25 +22,38 @@ from monitor.metrics.promql.functions.windowed import (
 )
 from monitor.metrics.promql.nodes import Call
 from monitor.metrics.promql.quantile import quantile_of
-from monitor.metrics.promql.values import Budget, Context, Table, Value, Windows, scalar_of, windows_of
+from monitor.metrics.promql.values import (
+    Budget,
+    Context,
+    Table,
+    Value,
+    Windows,
+    execution_error,
+    scalar_of,
+    windows_of,
+)
 
 
-def _sum(windows: Windows, budget: Budget) -> tuple[Extended, Bools]:
+def _sum(windows: Windows, budget: Budget) -> tuple[Floats, Bools]:
     values = windows.samples.values
-    total, lost = zeros(windows), zeros(windows)
+    total: Floats = np.zeros(windows.first.shape)
+    lost = total
     for valid, index in positions(windows, budget):
-        total, lost = compensated(total, lost, values[index].astype(np.longdouble), valid)
+        total, lost = compensated(total, lost, values[index], valid)
     return total + lost, lengths(windows) > 0
 
 
-def _sum_over_time(windows: Windows, budget: Budget) -> tuple[Floats, Bools]:
+def _avg(windows: Windows, budget: Budget) -> tuple[Floats, Bools]:
     total, present = _sum(windows, budget)
-    return total.astype(np.float64), present
-
-
-def _avg_over_time(windows: Windows, budget: Budget) -> tuple[Floats, Bools]:
-    total, present = _sum(windows, budget)
-    return (total / lengths(windows)).astype(np.float64), present
+    if bool(np.isfinite(total).all()):
+        return total / lengths(windows), present
+    # A sum that overflows still has a mean: again, with a wider exponent.
+    values = windows.samples.values
+    wide, lost = zeros(windows), zeros(windows)
+    for valid, index in positions(windows, budget):
+        wide, lost = compensated(wide, lost, values[index].astype(np.longdouble), valid)
+    mean = np.where(np.isfinite(total), total / lengths(windows), (wide + lost) / lengths(windows))
+    return mean.astype(np.float64), present
 
 
 def _extreme(pick: Callable[[Floats, Floats], Floats]) -> Reduce:
@@ -84,15 +96,59 @@ def _take(windows: Windows, *, newest: bool) -> tuple[Floats, Bools]:
 def _spread(*, root: bool) -> Reduce:
     def reduce(windows: Windows, budget: Budget) -> tuple[Floats, Bools]:
         values = windows.samples.values
-        mean, mean_lost, square, square_lost = (zeros(windows) for _ in range(4))
+        mean, mean_lost, square, square_lost = zeros(windows), zeros(windows), zeros(windows), zeros(windows)
         for count, (valid, index) in enumerate(positions(windows, budget), start=1):
             value = values[index].astype(np.longdouble)
             delta = value - (mean + mean_lost)
-            mean, mean_lost = compensated(mean, mean_lost, delta / count, valid)
-            term = delta * (value - (mean + mean_lost))
+            step = np.asarray(delta / count, np.longdouble)
+            mean, mean_lost = compensated(mean, mean_lost, step, valid)
+            term = np.asarray(delta * (value - (mean + mean_lost)), np.longdouble)
             square, square_lost = compensated(square, square_lost, term, valid)
         variance = ((square + square_lost) / lengths(windows)).astype(np.float64)
         return np.sqrt(variance) if root else variance, lengths(windows) > 0
+
+    return reduce
+
+
+def _smoothed(context: Context, call: Call, args: Sequence[Value]) -> Table:
+    """Holt's double exponential smoothing; the factors must be inside (0, 1)."""
+    windows = windows_of(args[0])
+    factor, trend_factor = (scalar_of(arg)[:, None] for arg in args[1:3])
+    for name, value in (("smoothing", factor), ("trend", trend_factor)):
+        if not bool(((value > 0) & (value < 1)).all()):
+            raise execution_error(
+                f"invalid {name} factor. Expected: 0 < {name[0]}f < 1, got: {value.flat[0]:g}"
+            )
+    values = windows.samples.values
+    level = trend = before = np.zeros(windows.first.shape)
+    for position, (valid, index) in enumerate(positions(windows, context.budget)):
+        value = values[index]
+        if position == 0:
+            level = value
+            continue
+        if position == 1:
+            trend = value - level
+        else:
+            trend = np.where(valid, trend_factor * (level - before) + (1 - trend_factor) * trend, trend)
+        smooth = factor * value + (1 - factor) * (level + trend)
+        before, level = np.where(valid, level, before), np.where(valid, smooth, level)
+    return as_table(windows, level, lengths(windows) >= 2)
+
+
+def _moment(better: Callable[[Floats, Floats], Bools] | None, *, newest: bool) -> Reduce:
+    """The time stamp in seconds of the first, last, least or greatest sample (the later of equals)."""
+
+    def reduce(windows: Windows, budget: Budget) -> tuple[Floats, Bools]:
+        present = lengths(windows) > 0
+        values, times = windows.samples.values, windows.samples.times
+        if not len(times):
+            return np.zeros(present.shape), present
+        chosen = last_index(windows) if newest else first_index(windows)
+        if better is not None:
+            for valid, index in positions(windows, budget, start=1):
+                take = better(values[index], values[chosen]) | np.isnan(values[chosen])
+                chosen = np.where(valid & take, index, chosen)
+        return times[chosen] / 1000, present
 
     return reduce
 
@@ -121,13 +177,15 @@ def _mad(windows: Windows, budget: Budget) -> tuple[Floats, Bools]:
     stack, valid = _gather(windows, budget)
     half = np.full((windows.first.shape[0], 1), 0.5)
     median = quantile_of(half, stack, valid)
-    return quantile_of(half, np.abs(stack - median), valid), lengths(windows) > 0
+    deviation = quantile_of(half, np.abs(stack - median), valid)
+    unknown = (valid & np.isnan(stack)).any(axis=0)
+    return np.where(unknown, np.nan, deviation), lengths(windows) > 0
 
 
 FUNCTIONS: Mapping[str, Function] = MappingProxyType(
     {
-        "sum_over_time": Function(over_windows(_sum_over_time)),
-        "avg_over_time": Function(over_windows(_avg_over_time)),
+        "sum_over_time": Function(over_windows(_sum)),
+        "avg_over_time": Function(over_windows(_avg)),
         "min_over_time": Function(over_windows(_extreme(np.fmin))),
         "max_over_time": Function(over_windows(_extreme(np.fmax))),
         "count_over_time": Function(over_windows(_count)),
@@ -137,6 +195,11 @@ FUNCTIONS: Mapping[str, Function] = MappingProxyType(
         "stddev_over_time": Function(over_windows(_spread(root=True))),
         "stdvar_over_time": Function(over_windows(_spread(root=False))),
         "quantile_over_time": Function(_quantile),
+        "ts_of_first_over_time": Function(over_windows(_moment(None, newest=False))),
+        "ts_of_last_over_time": Function(over_windows(_moment(None, newest=True))),
+        "ts_of_min_over_time": Function(over_windows(_moment(np.less_equal, newest=False))),
+        "ts_of_max_over_time": Function(over_windows(_moment(np.greater_equal, newest=False))),
+        "double_exponential_smoothing": Function(_smoothed),
         "mad_over_time": Function(over_windows(_mad)),
     }
 )

@@ -62,6 +62,11 @@ def _sign(values: Floats) -> Floats:
     return np.sign(values)
 
 
+def _of_two(context: Context, call: Call, args: Sequence[Value]) -> Floats:
+    pick = np.minimum if call.name == "min_of" else np.maximum
+    return pick(scalar_of(args[0]), scalar_of(args[1]))
+
+
 def _pi(context: Context, call: Call, args: Sequence[Value]) -> Floats:
     return np.full(len(context.steps), np.pi)
 
@@ -91,6 +96,8 @@ FUNCTIONS: Mapping[str, Function] = MappingProxyType(
         "atanh": Function(pointwise(np.arctanh)),
         "deg": Function(pointwise(np.degrees)),
         "rad": Function(pointwise(np.radians)),
+        "min_of": Function(_of_two, "scalar"),
+        "max_of": Function(_of_two, "scalar"),
         "pi": Function(_pi, "scalar"),
         "clamp": Function(_clamp),
         "clamp_min": Function(_clamp),

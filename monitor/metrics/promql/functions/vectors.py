@@ -42,6 +42,17 @@ def _time(context: Context, call: Call, args: Sequence[Value]) -> Floats:
     return context.steps / 1000
 
 
+def _grid(context: Context, call: Call, args: Sequence[Value]) -> Floats:
+    """start(), end(), range() and step() of the query, in seconds."""
+    known = {
+        "start": context.start_ms,
+        "end": context.end_ms,
+        "range": context.end_ms - context.start_ms,
+        "step": context.step_ms,
+    }
+    return np.full(len(context.steps), known[call.name] / 1000)
+
+
 def _timestamp(context: Context, call: Call, args: Sequence[Value]) -> Table:
     # A plain selector's own time stamps are put in by the evaluator; any other vector is as old as the step.
     table = table_of(args[0])
@@ -74,11 +85,11 @@ def _ones_where(absent: Bools, labels: Labels) -> Table:
 
 
 def _absent(context: Context, call: Call, args: Sequence[Value]) -> Table:
-    return _ones_where(~table_of(args[0]).present.any(axis=1), _labels_of_absent(call.args[0]))
+    return _ones_where(~np.any(table_of(args[0]).present, axis=1), _labels_of_absent(call.args[0]))
 
 
 def _absent_over_time(context: Context, call: Call, args: Sequence[Value]) -> Table:
-    return _ones_where(~(lengths(windows_of(args[0])) > 0).any(axis=1), _labels_of_absent(call.args[0]))
+    return _ones_where(~np.any(lengths(windows_of(args[0])) > 0, axis=1), _labels_of_absent(call.args[0]))
 
 
 def _sort(context: Context, call: Call, args: Sequence[Value]) -> Table:
@@ -95,6 +106,10 @@ FUNCTIONS: Mapping[str, Function] = MappingProxyType(
         "vector": Function(_vector),
         "scalar": Function(_scalar, "scalar"),
         "time": Function(_time, "scalar"),
+        "start": Function(_grid, "scalar"),
+        "end": Function(_grid, "scalar"),
+        "range": Function(_grid, "scalar"),
+        "step": Function(_grid, "scalar"),
         "timestamp": Function(_timestamp),
         "absent": Function(_absent),
         "absent_over_time": Function(_absent_over_time),

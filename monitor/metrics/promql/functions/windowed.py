@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,7 @@ from monitor.metrics.promql.nodes import Call
 from monitor.metrics.promql.values import Budget, Context, Table, Value, Windows, windows_of
 
 Extended = npt.NDArray[np.longdouble]
+Real = TypeVar("Real", Floats, Extended)
 Reduce = Callable[[Windows, Budget], tuple[Floats, Bools]]
 
 
@@ -41,7 +43,7 @@ def last_index(windows: Windows) -> Ints:
     return np.maximum(windows.stop - 1, 0)
 
 
-def compensated(total: Extended, lost: Extended, term: Extended, where: Bools) -> tuple[Extended, Extended]:
+def compensated(total: Real, lost: Real, term: Real, where: Bools) -> tuple[Real, Real]:
     """One step of Neumaier's compensated sum, only where asked. The sum is total + lost."""
     moved = total + term
     slip = np.where(np.abs(total) >= np.abs(term), (total - moved) + term, (term - moved) + total)
