@@ -1,0 +1,278 @@
+"""The collector's work: keeps the timetable, polls, spools, and tells the core how it is.
+
+Threads: one dispatcher, the poll workers, one pusher a lane, one for the assignment, one housekeeper (fsync every
+second, heartbeat every 15 s). A result counts as polled when its frame is in the outbox. When the outbox is full,
+polling pauses (back-pressure) and what had to be dropped is counted and logged.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import structlog
+
+from collectors.assignment import AssignmentSource
+from collectors.enrich import (
+    PROBE,
+    SNMP,
+    SSH,
+    Sample,
+    SeriesBook,
+    StatusBook,
+    event_line,
+    heartbeat,
+    module_kind,
+)
+from collectors.interface import Assignment, Credential, Poller, PollError, PollResult
+from collectors.outbox import Lane, Outbox, OutboxFull, Position
+from collectors.push import EVENTS, METRICS, Pusher
+from collectors.telemetry import CollectorMetrics
+from collectors.timetable import Due, Task, Timetable
+from collectors.uplink import CoreClient
+from collectors.workers import DeviceWorkers
+from monitor.clock import Clock
+from monitor.errors import UnreachableError
+from monitor.metrics.interface import block_of
+from monitor.metrics.remote_write import encode
+from monitor.model import Device, DeviceId
+
+PAUSE_SECONDS = 5.0
+STOP_SECONDS = 2.0
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class AgentOptions:
+    """How one collector works; times in seconds."""
+
+    collector: str
+    folder: Path
+    workers: int = 32
+    refresh: float = 30.0
+    retry: float = 5.0
+    heartbeat: float = 15.0
+    sync: float = 1.0
+
+
+def _only_probe(device: Device, module: str) -> Device:
+    """The device as the poller of one probe sees it: with that probe alone."""
+    kind, _, name = module.partition(":")
+    if kind != PROBE:
+        return device
+    return replace(device, probes=tuple(probe for probe in device.probes if probe.name == name))
+
+
+def tasks_of(assignment: Assignment) -> list[Task]:
+    """What is polled how often. A device that must not be probed keeps its registered SNMP and SSH access, which are
+    read-only, but nothing else is sent to it.
+    """
+    tasks = []
+    for device in assignment.devices:
+        if device.snmp is not None:
+            tasks.append(Task(device.id, SNMP, device.snmp.interval))
+        if device.ssh is not None:
+            tasks.append(Task(device.id, SSH, device.ssh.interval))
+        if not device.do_not_probe:
+            tasks += [Task(device.id, f"{PROBE}:{probe.name}", probe.interval) for probe in device.probes]
+    return [task for task in tasks if task.interval > 0]
+
+
+class Agent:
+    """One collector. `pollers` by kind of module: snmp, ssh, probe."""
+
+    def __init__(
+        self,
+        options: AgentOptions,
+        client: CoreClient,
+        source: AssignmentSource,
+        pollers: Mapping[str, Poller],
+        outbox: Outbox,
+        clock: Clock,
+        metrics: CollectorMetrics,
+    ) -> None:
+        self._options = options
+        self._source = source
+        self._pollers = pollers
+        self._outbox = outbox
+        self._clock = clock
+        self._metrics = metrics
+        metrics.watch(outbox)
+        self._series = SeriesBook()
+        self._statuses = StatusBook(options.collector)
+        self._timetable = Timetable()
+        self._changed = threading.Condition()
+        self._devices: dict[DeviceId, Device] = {}
+        self._tasks: frozenset[Task] = frozenset()
+        self._regions: Mapping[str, str] = {}
+        self._credentials: Mapping[str, Credential] = {}
+        self._stopping = threading.Event()
+        self._paused_until = 0.0
+        self._beat: Position | None = None
+        self._workers = DeviceWorkers(options.workers, self._poll)
+        dead = options.folder / "dead-letter"
+        self._pushers = [
+            Pusher(outbox.metrics, METRICS, client, dead / "metrics", metrics.refused.labels("metrics")),
+            Pusher(outbox.events, EVENTS, client, dead / "events", metrics.refused.labels("events")),
+        ]
+        self._threads: list[threading.Thread] = []
+
+    def start(self) -> None:
+        """Start everything; returns at once. The remembered assignment is used until the core gives one."""
+        remembered = self._source.remembered()
+        if remembered is not None:
+            self.assign(remembered)
+        self._workers.start()
+        loops = [self._dispatch, self._refresh, self._housekeep, *(pusher.run for pusher in self._pushers)]
+        self._threads = [threading.Thread(target=loop, name=loop.__qualname__, daemon=True) for loop in loops]
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """Stop within five seconds: no new polls, those under way get two seconds, the outbox is flushed."""
+        self._stopping.set()
+        with self._changed:
+            self._changed.notify_all()
+        for pusher in self._pushers:
+            pusher.stop()
+        busy = self._workers.stop(STOP_SECONDS)
+        if busy:
+            log.warning("polls under way are abandoned", polls=busy)
+        for thread in self._threads:
+            thread.join(STOP_SECONDS / len(self._threads))
+        self._outbox.close()
+
+    def assign(self, assignment: Assignment) -> None:
+        """Poll this from now on; series of what is gone are ended."""
+        tasks = tasks_of(assignment)
+        with self._changed:
+            self._devices = {device.id: device for device in assignment.devices}
+            self._regions = {str(site): region for site, region in assignment.regions.items()}
+            self._credentials = assignment.credentials
+            self._tasks = frozenset(tasks)
+            gone = self._timetable.replace(tasks, self._clock.monotonic())
+            self._changed.notify_all()
+        self._metrics.devices.set(len(assignment.devices))
+        ended: list[Sample] = []
+        for task in gone:
+            ended += self._series.end(task.device, task.module, self._clock.now_ms())
+            self._statuses.forget(task.device, task.module)
+        self._spool_samples(ended)
+        log.info("assignment", version=assignment.version, devices=len(assignment.devices), tasks=len(tasks))
+
+    # -- loops ------------------------------------------------------------------------------------------------
+
+    def _dispatch(self) -> None:
+        while not self._stopping.is_set():
+            with self._changed:
+                due = self._timetable.due(self._clock.monotonic())
+                if not due:
+                    at = self._timetable.next_at()
+                    self._changed.wait(
+                        1.0 if at is None else min(1.0, max(0.001, at - self._clock.monotonic()))
+                    )
+            for item in due:
+                self._begin(item)
+
+    def _begin(self, due: Due) -> None:
+        self._metrics.late.observe(due.late)
+        self._metrics.missed.inc(due.missed)
+        if self._clock.monotonic() < self._paused_until or not self._workers.submit(due.task):
+            self._metrics.missed.inc()
+
+    def _refresh(self) -> None:
+        complained = False
+        while not self._stopping.is_set():
+            try:
+                assignment = self._source.fetch()
+                complained = False
+            except (UnreachableError, OSError) as error:
+                if not complained:
+                    log.warning("the core gives no assignment, the last one stays", reason=str(error))
+                complained = True
+            else:
+                if assignment is not None:
+                    self.assign(assignment)
+            self._stopping.wait(self._options.retry if complained else self._options.refresh)
+
+    def _housekeep(self) -> None:
+        next_beat = self._clock.monotonic()
+        while not self._stopping.is_set():
+            try:
+                self._outbox.sync()
+            except OSError as error:
+                log.error("the spool cannot be flushed", reason=str(error))
+            if self._clock.monotonic() >= next_beat:
+                next_beat += self._options.heartbeat
+                self._heartbeat()
+            self._stopping.wait(self._options.sync)
+
+    def _heartbeat(self) -> None:
+        """Say that we live; not again while the last time is still unsent, for an old heartbeat tells nothing."""
+        now = self._clock.now_ms()
+        self._spool_samples(self._metrics.samples(self._options.collector, now))
+        if self._beat is not None and not self._outbox.events.acknowledged(self._beat):
+            return
+        spooled = self._outbox.metrics.state().pending_entries
+        key, event = heartbeat(self._options.collector, now, spooled, len(self._devices))
+        self._beat = self._spool("events", self._outbox.events, event_line(key, event), 1)
+
+    # -- one poll ---------------------------------------------------------------------------------------------
+
+    def _poll(self, task: Task) -> None:
+        with self._changed:
+            device = self._devices.get(task.device)
+            if device is None or task not in self._tasks:
+                return
+            credential = self._credential(device, task.module)
+            region = self._regions.get(device.site, "")
+        result = self._ask(device, task.module, credential)
+        if task not in self._tasks or self._stopping.is_set():
+            return  # taken away meanwhile: its series have been ended already
+        self._metrics.polls.labels(module_kind(task.module), "up" if result.up else "down").inc()
+        self._spool_samples(self._series.samples(device, region, result))
+        told = self._statuses.event(device, result)
+        if told is not None and self._spool("events", self._outbox.events, event_line(*told), 1) is None:
+            self._statuses.forget(device.id, result.module)
+
+    def _credential(self, device: Device, module: str) -> Credential | None:
+        access = {SNMP: device.snmp, SSH: device.ssh}.get(module)
+        return self._credentials.get(access.credential) if access is not None else None
+
+    def _ask(self, device: Device, module: str, credential: Credential | None) -> PollResult:
+        started, at_ms = self._clock.monotonic(), self._clock.now_ms()
+        poller = self._pollers.get(module_kind(module))
+        if poller is None:
+            error = PollError(
+                "unsupported", f"this collector cannot poll {module}", f"本采集器不支持 {module}"
+            )
+            return PollResult(module, up=False, at_ms=at_ms, duration_seconds=0.0, errors=[error])
+        wanted = _only_probe(device, module)
+        try:
+            return poller.poll(wanted, credential)
+        except Exception as failure:
+            # A poller's own fault is that device's result, never the end of the others.
+            log.exception("a poller failed", device=device.id, module=module)
+            error = PollError(
+                "internal", f"the poller failed: {type(failure).__name__}", "采集程序内部错误,详见采集器日志"
+            )
+            spent = self._clock.monotonic() - started
+            return PollResult(module, up=False, at_ms=at_ms, duration_seconds=spent, errors=[error])
+
+    # -- outbox -----------------------------------------------------------------------------------------------
+
+    def _spool_samples(self, samples: Sequence[Sample]) -> None:
+        if samples:
+            self._spool("metrics", self._outbox.metrics, encode(block_of(samples)), len(samples))
+
+    def _spool(self, name: str, lane: Lane, payload: bytes, entries: int) -> Position | None:
+        try:
+            return lane.append(payload, entries)
+        except OutboxFull as error:
+            self._metrics.dropped.labels(name).inc(entries)
+            if self._clock.monotonic() >= self._paused_until:
+                log.error("data dropped, polling pauses", lane=name, entries=entries, reason=str(error))
+            self._paused_until = self._clock.monotonic() + PAUSE_SECONDS
+            return None

@@ -1,0 +1,178 @@
+"""From what a poller read to what the core stores: identity labels, `up`, stale markers, status events.
+
+Both classes remember the poll before; they do no I/O. Labels a reading shares with the identity are kept as
+`exported_<name>`, as Prometheus does when a target's labels meet a scraper's.
+"""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+import orjson
+
+from collectors.interface import PollResult, Reading
+from monitor.events.interface import Event
+from monitor.metrics.interface import STALE, Labels, make_labels
+from monitor.model import Device, DeviceId
+
+Sample = tuple[Labels, int, float]
+ReadingKey = tuple[str, tuple[tuple[str, str], ...]]
+DETAIL_EVERY_MS = 300_000
+SNMP, SSH, PROBE = "snmp", "ssh", "probe"
+_JOBS: Mapping[str, str] = {SNMP: "snmp", SSH: "node", PROBE: "probe"}
+_PORTS: Mapping[str, int] = {SNMP: 161, SSH: 22}
+
+
+def module_kind(module: str) -> str:
+    """`probe` of `probe:his-web`; other modules are their own kind."""
+    return module.partition(":")[0]
+
+
+def identity_labels(device: Device, region: str, module: str, vendor: str) -> dict[str, str]:
+    """The labels every series of one module of a device carries."""
+    kind = module_kind(module)
+    access = {SNMP: device.snmp, SSH: device.ssh}.get(kind)
+    port = access.port if access is not None else 0
+    host = f"[{device.address}]" if ":" in device.address and port else device.address
+    return {
+        "region": region,
+        "site": device.site,
+        "device": device.id,
+        "kind": device.kind.value,
+        "vendor": vendor,
+        "instance": host if port in {0, _PORTS.get(kind)} else f"{host}:{port}",
+        "job": _JOBS.get(kind, kind),
+    }
+
+
+@dataclass(slots=True)
+class _Known:
+    identity: dict[str, str] = field(default_factory=dict)
+    series: dict[ReadingKey, Labels] = field(default_factory=dict)
+
+
+class SeriesBook:
+    """Knows which series each module of each device had at its last poll. Safe from several threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._known: dict[tuple[DeviceId, str], _Known] = {}
+        self._vendors: dict[DeviceId, str] = {}
+
+    def samples(self, device: Device, region: str, result: PollResult) -> list[Sample]:
+        """The samples of one poll, with a stale marker for every series that was there at the poll before and is not
+        now. A series that a poller gives twice counts once, the first time.
+        """
+        with self._lock:
+            vendor = device.vendor or result.identity.get("vendor", "") or self._vendors.get(device.id, "")
+            self._vendors[device.id] = vendor
+            identity = identity_labels(device, region, result.module, vendor)
+            before = self._known.get((device.id, result.module), _Known())
+            reusable = before.series if before.identity == identity else {}
+            current: dict[ReadingKey, Labels] = {}
+            found: list[Sample] = []
+            for reading in _all_readings(result):
+                key = (reading.name, reading.labels)
+                if key not in current:
+                    labels = reusable.get(key)
+                    current[key] = labels = labels if labels is not None else _label_set(reading, identity)
+                    found.append((labels, result.at_ms, reading.value))
+            self._known[device.id, result.module] = _Known(identity, current)
+        kept = current if reusable else {}
+        found += [(labels, result.at_ms, STALE) for key, labels in before.series.items() if key not in kept]
+        return found
+
+    def end(self, device: DeviceId, module: str, at_ms: int) -> list[Sample]:
+        """Stale markers for all series of a module that is not polled any more."""
+        with self._lock:
+            known = self._known.pop((device, module), _Known())
+        return [(labels, at_ms, STALE) for labels in known.series.values()]
+
+
+def _all_readings(result: PollResult) -> Iterator[Reading]:
+    own = (("probe", result.module.partition(":")[2]),) if module_kind(result.module) == PROBE else ()
+    yield Reading("up", own, float(result.up))
+    module = (("module", result.module),)
+    yield Reading("device_poll_duration_seconds", (*module, *own), result.duration_seconds)
+    yield from result.readings
+
+
+def _label_set(reading: Reading, identity: Mapping[str, str]) -> Labels:
+    own = {f"exported_{name}" if name in identity else name: value for name, value in reading.labels}
+    return make_labels({**own, **identity}, reading.name)
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    state: tuple[bool, str, str]
+    at_ms: int
+
+
+class StatusBook:
+    """Knows what the core was told last about each module of each device. Safe from several threads."""
+
+    def __init__(self, collector: str) -> None:
+        self._collector = collector
+        self._lock = threading.Lock()
+        self._told: dict[tuple[DeviceId, str], _Told] = {}
+
+    def event(self, device: Device, result: PollResult) -> tuple[str, Event] | None:
+        """The status event of a poll, or None when nothing but detail changed within five minutes."""
+        errors = _json([{"code": e.code, "message": e.message, "zh": e.zh} for e in result.errors])
+        identity = _json(dict(result.identity))
+        state = (result.up, errors, identity)
+        with self._lock:
+            told = self._told.get((device.id, result.module))
+            if told is not None and told.state == state and 0 <= result.at_ms - told.at_ms < DETAIL_EVERY_MS:
+                return None
+            self._told[device.id, result.module] = _Told(state, result.at_ms)
+        return str(uuid.uuid4()), {
+            "@timestamp": result.at_ms,
+            "event.dataset": "zhishou.poll",
+            "event.action": "device.poll",
+            "zhishou.collector": self._collector,
+            "zhishou.site": device.site,
+            "zhishou.device": device.id,
+            "zhishou.module": result.module,
+            "zhishou.up": result.up,
+            "zhishou.errors": errors,
+            "zhishou.identity": identity,
+            "zhishou.detail": _json(dict(result.detail)),
+            "message": _sentence(device, result),
+        }
+
+    def forget(self, device: DeviceId, module: str) -> None:
+        """The module is not polled any more; when it comes back, its first poll is told."""
+        with self._lock:
+            self._told.pop((device, module), None)
+
+
+def _sentence(device: Device, result: PollResult) -> str:
+    said = "应答正常" if result.up else "没有应答"
+    first = f"({result.errors[0].zh or result.errors[0].message})" if result.errors else ""
+    return f"{device.name or device.id} {result.module} {said}{first}"
+
+
+def _json(value: object) -> str:
+    return orjson.dumps(value, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+
+
+def heartbeat(collector: str, at_ms: int, spooled: int, devices: int) -> tuple[str, Event]:
+    """The event by which the core knows that this collector lives."""
+    return str(uuid.uuid4()), {
+        "@timestamp": at_ms,
+        "event.dataset": "zhishou.collector",
+        "event.action": "collector.heartbeat",
+        "zhishou.collector": collector,
+        "zhishou.spooled_samples": spooled,
+        "zhishou.devices": devices,
+        "message": f"采集器 {collector} 在线",
+    }
+
+
+def event_line(key: str, event: Event) -> bytes:
+    """One line of the NDJSON the core takes."""
+    return orjson.dumps({"id": key, "event": dict(event)}) + b"\n"
