@@ -14,7 +14,7 @@ class Outcome(StrEnum):
     """Status of one check on one host; a probe that was killed, timed out or unreachable is never a pass."""
 
     FINDING = "finding"
-    PASS = "pass"
+    PASS = "pass"  # noqa: S105
     NOT_APPLICABLE = "not_applicable"
     ERROR = "error"
     NOT_TESTED = "not_tested"
