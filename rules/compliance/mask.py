@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-MASK = "********"
+MASK = "<masked>"  # starts with neither `!` nor `*`, which would say that an account is locked
 _CRYPT = re.compile(r"\$(1|2[abxy]?|5|6|7|y|gy|sm3|sha1|md5)\$[^\s:\"',;]+")
 _ASSIGNED = re.compile(
     r"(?i)((?:^|[\s;,{\"'._-])(?:\w*(?:password|passwd|passphrase|secret|token|community|psk)"

@@ -38,5 +38,11 @@ def judge(facts: Facts) -> Outcome:
 
 
 CHECK = Check(
-    "LNX-035", "8.1.4.2.f", "关键文件的属主和权限", "Owners and modes of key files", ("key-files",), judge
+    "LNX-035",
+    "8.1.4.2.f",
+    "关键文件的属主和权限",
+    "Owners and modes of key files",
+    ("key-files",),
+    judge,
+    levels=frozenset({3}),
 )

@@ -25,4 +25,5 @@ CHECK = Check(
     "No set-uid programs where users can write",
     ("stray-suid",),
     judge,
+    levels=frozenset({3}),
 )
