@@ -1,0 +1,82 @@
+"""The console's WSGI application: `create_app()` for gunicorn, `create_app(settings, backend)` for tests."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+from flask import Flask, g, request
+
+from dashboards import health, i18n, live, proxy, scope, security
+from dashboards.backend import Backend, build_backend
+from dashboards.console import register_pages
+from dashboards.drawing import bar_segments, spark_path
+from dashboards.navigation import navigation
+from monitor.settings import Settings, load_settings
+
+MAX_BODY = 64 * 1024 * 1024
+STATIC_AGE = 31_536_000  # seconds; every address carries the digest of its content
+
+
+def create_app(settings: Settings | None = None, backend: Backend | None = None) -> Flask:
+    """Build the application. Refuses to start when a route declares no permission."""
+    if backend is None:
+        backend = build_backend(settings or load_settings())
+    app = Flask("dashboards", static_folder="static", template_folder="templates")
+    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
+    app.config["SEND_FILE_MAX_AGE_DEFAULT"] = STATIC_AGE
+    app.extensions["zhishou"] = backend
+    app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
+    i18n.install(app)
+    _template_globals(app)
+    app.before_request(scope.identify)
+    app.before_request(security.check_csrf)
+    app.before_request(scope.guard)
+    app.after_request(security.set_headers)
+    security.install_errors(app)
+    register_pages(app)
+    app.register_blueprint(health.blueprint)
+    live.install(app, backend)
+    proxy.install(app)
+    scope.check_routes(app)
+    return app
+
+
+def _template_globals(app: Flask) -> None:
+    folder = Path(app.static_folder or "")
+    digests = {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()[:10]
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+    manifest = folder / "vendor" / "manifest.json"
+    integrity = json.loads(manifest.read_text("utf-8")) if manifest.exists() else {}
+
+    def asset(name: str) -> str:
+        return f"/static/{name}?v={digests[name]}" if name in digests else f"/static/{name}"
+
+    def sri(name: str) -> str:
+        return str(integrity.get(name, ""))
+
+    app.jinja_env.globals.update(
+        asset=asset,
+        sri=sri,
+        ICONS=asset("icons.svg"),
+        spark_path=spark_path,
+        bar_segments=bar_segments,
+        csrf_token=security.csrf_token,
+        navigation=navigation,
+    )
+
+    @app.context_processor
+    def _page_context() -> dict[str, object]:
+        caller = getattr(g, "caller", None)
+        return {
+            "caller": caller,
+            "url_rules": app.view_functions,
+            "city": scope.backend().directory.inventory().city if caller else "",
+            "server_ms": scope.backend().clock.now_ms(),
+            "fragment": request.headers.get("HX-Request") == "true"
+            and request.headers.get("HX-History-Restore-Request") != "true",
+        }

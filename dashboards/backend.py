@@ -1,0 +1,88 @@
+"""What the console stands on: the interfaces of the other rooms, handed in as one value.
+
+`build_backend` is the only place that names implementations; tests hand in a Backend of their own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from monitor.audit import AuditLog
+from monitor.clock import Clock, SystemClock
+from monitor.credentials import Credentials
+from monitor.database import Database, sqlite_database
+from monitor.directory import Directory
+from monitor.events.interface import EventStore
+from monitor.facts import FactStore
+from monitor.identity.sessions import Sessions
+from monitor.identity.tokens import Tokens
+from monitor.identity.users import Users
+from monitor.jobs import Jobs
+from monitor.settings import Settings
+from monitor.vault import load_vault
+from playbooks.interface import Office
+from rules.alerting.interface import Desk
+from rules.compliance.interface import Register
+
+if TYPE_CHECKING:
+    from monitor.metrics.client import PrometheusClient
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """Everything a page may ask. Every method that takes a Scope must be given the caller's (see scope.py)."""
+
+    settings: Settings
+    clock: Clock
+    directory: Directory
+    desk: Desk
+    register: Register
+    office: Office
+    jobs: Jobs
+    metrics: PrometheusClient
+    events: EventStore
+    users: Users
+    sessions: Sessions
+    tokens: Tokens
+    audit: AuditLog
+    credentials: Credentials
+
+
+def open_database(settings: Settings) -> Database:
+    """The state database of these settings."""
+    return Database(settings.database_url) if settings.database_url else sqlite_database(settings.folder)
+
+
+def build_backend(settings: Settings) -> Backend:
+    """The real thing. Implementations are imported here so that the pages depend on interfaces only."""
+    from monitor.events.sqlite import SqliteEvents
+    from monitor.metrics.client import PrometheusClient
+    from playbooks.office import SqlOffice
+    from rules.alerting.desk import SqlDesk
+    from rules.compliance.register import ComplianceRegister
+
+    clock = SystemClock()
+    database = open_database(settings)
+    vault = load_vault(settings)
+    audit = AuditLog(database, clock, settings.folder / "anchors.log")
+    directory = Directory(database, clock)
+    credentials = Credentials(database, vault)
+    users = Users(database, clock, audit, vault)
+    facts = FactStore(settings.folder / "facts")
+    return Backend(
+        settings=settings,
+        clock=clock,
+        directory=directory,
+        desk=SqlDesk(database, audit, clock),
+        register=ComplianceRegister(database, facts, audit, clock, directory, credentials),
+        office=SqlOffice(database, directory, audit, clock, settings.folder),
+        jobs=Jobs(database, clock),
+        metrics=PrometheusClient(settings.socket_path),
+        events=SqliteEvents(settings.folder / "events"),
+        users=users,
+        sessions=Sessions(database, clock, users, settings.idle_timeout),
+        tokens=Tokens(database, clock),
+        audit=audit,
+        credentials=credentials,
+    )

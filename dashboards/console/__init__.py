@@ -1,0 +1,13 @@
+"""Pages: one module and one template folder per page. `register_pages` mounts their blueprints."""
+
+from __future__ import annotations
+
+from flask import Flask
+
+from dashboards.console import auth, desk, devices, events, overview, search, services, sites
+
+
+def register_pages(app: Flask) -> None:
+    """Mount every page."""
+    for module in (auth, overview, desk, sites, devices, services, events, search):
+        app.register_blueprint(module.blueprint)
