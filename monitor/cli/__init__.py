@@ -11,6 +11,7 @@ from importlib.metadata import entry_points
 import click
 
 from monitor.errors import ZhishouError
+from monitor.telemetry import configure_logging
 
 
 class Program(click.Group):
@@ -37,6 +38,8 @@ def program() -> None:
 
 def main() -> None:
     """Run the program; a known error is one sentence on stderr and its exit code."""
+    # Standard output belongs to the commands' results; whatever is logged goes to standard error.
+    configure_logging("warning", "cli")
     try:
         program(standalone_mode=False)
     except ZhishouError as error:
