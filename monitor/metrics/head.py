@@ -8,7 +8,7 @@ reason, and the rest of its block is kept.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,7 +31,7 @@ MAX_LABELS = 64
 MAX_NAME_CHARS = 256
 MAX_VALUE_CHARS = 4096
 _CANONICAL_NAN = np.array([0x7FF8000000000001], np.uint64).view(np.float64)
-_REMEMBERED_LABEL_LISTS = 64
+_REMEMBERED_LABEL_LISTS = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class Head:
         self.pages: list[Page] = []
         self._open_page: dict[str, int] = {}
         self._max_series = max_series
-        self._known_lists: dict[int, tuple[Sequence[Labels], Codes]] = {}
+        self._known_lists: dict[tuple[int, ...], tuple[tuple[Labels, ...], Codes]] = {}
         self.page_of = np.empty(0, np.int32)
         self.column_of = np.empty(0, np.int32)
         self.first_ms = np.empty(0, np.int64)
@@ -94,8 +94,11 @@ class Head:
 
     def _numbers(self, block: SampleBlock, usable: Bools, reasons: Counter[str]) -> Codes:
         """The series of each label set, new ones registered; -1 for those without a usable sample or not valid."""
-        known = self._known_lists.get(id(block.labels))
-        if known is not None and known[0] is block.labels:
+        # A decoder hands out the same label objects every minute: recognised by identity, which is far cheaper
+        # than hashing them. The remembered tuple keeps the objects alive, so no id in a key is ever reused.
+        key = tuple(map(id, block.labels))
+        known = self._known_lists.get(key)
+        if known is not None:
             return known[1]
         numbers = self.index.numbers(block.labels)
         per_set = np.bincount(block.series[usable], minlength=len(numbers))
@@ -105,10 +108,10 @@ class Head:
                 reasons[problem] += int(per_set[code])
             else:
                 numbers[code] = self.register(block.labels[code])
-        if isinstance(block.labels, tuple) and (numbers >= 0).all():
+        if (numbers >= 0).all():
             if len(self._known_lists) >= _REMEMBERED_LABEL_LISTS:
                 self._known_lists.clear()
-            self._known_lists[id(block.labels)] = (block.labels, numbers)
+            self._known_lists[key] = (tuple(block.labels), numbers)
         return numbers
 
     def _problem(self, labels: Labels) -> str:

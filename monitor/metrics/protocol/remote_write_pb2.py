@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+monitor/metrics/protocol/remote_write.proto\x12\x12zhishou.metrics.v1\"B\n\x0cWriteRequest\x12\x32\n\ntimeseries\x18\x01 \x03(\x0b\x32\x1e.zhishou.metrics.v1.TimeSeries\"I\n\nTimeSeries\x12\x0e\n\x06labels\x18\x01 \x03(\x0c\x12+\n\x07samples\x18\x02 \x03(\x0b\x32\x1a.zhishou.metrics.v1.Sample\"$\n\x05Label\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t\"*\n\x06Sample\x12\r\n\x05value\x18\x01 \x01(\x01\x12\x11\n\ttimestamp\x18\x02 \x01(\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+monitor/metrics/protocol/remote_write.proto\x12\x12zhishou.metrics.v1\"B\n\x0cWriteRequest\x12\x32\n\ntimeseries\x18\x01 \x03(\x0b\x32\x1e.zhishou.metrics.v1.TimeSeries\"\"\n\x0cSplitRequest\x12\x12\n\ntimeseries\x18\x01 \x03(\x0c\"I\n\nTimeSeries\x12\x0e\n\x06labels\x18\x01 \x03(\x0c\x12+\n\x07samples\x18\x02 \x03(\x0b\x32\x1a.zhishou.metrics.v1.Sample\"$\n\x05Label\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t\"*\n\x06Sample\x12\r\n\x05value\x18\x01 \x01(\x01\x12\x11\n\ttimestamp\x18\x02 \x01(\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,10 +33,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_WRITEREQUEST']._serialized_start=67
   _globals['_WRITEREQUEST']._serialized_end=133
-  _globals['_TIMESERIES']._serialized_start=135
-  _globals['_TIMESERIES']._serialized_end=208
-  _globals['_LABEL']._serialized_start=210
-  _globals['_LABEL']._serialized_end=246
-  _globals['_SAMPLE']._serialized_start=248
-  _globals['_SAMPLE']._serialized_end=290
+  _globals['_SPLITREQUEST']._serialized_start=135
+  _globals['_SPLITREQUEST']._serialized_end=169
+  _globals['_TIMESERIES']._serialized_start=171
+  _globals['_TIMESERIES']._serialized_end=244
+  _globals['_LABEL']._serialized_start=246
+  _globals['_LABEL']._serialized_end=282
+  _globals['_SAMPLE']._serialized_start=284
+  _globals['_SAMPLE']._serialized_end=326
 # @@protoc_insertion_point(module_scope)

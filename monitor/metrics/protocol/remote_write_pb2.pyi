@@ -12,6 +12,12 @@ class WriteRequest(_message.Message):
     timeseries: _containers.RepeatedCompositeFieldContainer[TimeSeries]
     def __init__(self, timeseries: _Optional[_Iterable[_Union[TimeSeries, _Mapping]]] = ...) -> None: ...
 
+class SplitRequest(_message.Message):
+    __slots__ = ("timeseries",)
+    TIMESERIES_FIELD_NUMBER: _ClassVar[int]
+    timeseries: _containers.RepeatedScalarFieldContainer[bytes]
+    def __init__(self, timeseries: _Optional[_Iterable[bytes]] = ...) -> None: ...
+
 class TimeSeries(_message.Message):
     __slots__ = ("labels", "samples")
     LABELS_FIELD_NUMBER: _ClassVar[int]

@@ -1,0 +1,241 @@
+"""The whole store against a dictionary: sealing, reopening, late data, retention."""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from monitor.clock import ManualClock
+from monitor.metrics.chunks import DAY_MS, SLOT_MS
+from monitor.metrics.interface import (
+    STALE,
+    Labels,
+    Matcher,
+    MatchOp,
+    MetricStore,
+    SampleBlock,
+    block_of,
+    make_labels,
+)
+from monitor.metrics.store import LocalStore
+from tests.monitor.metrics.oracle import Oracle, bits_of, contents
+
+NOON = 1_795_262_400_000
+MINUTE = 60_000
+HOUR = 3_600_000
+UP = make_labels({"job": "snmp", "device": "a"}, "up")
+SERIES = [
+    make_labels({"job": f"j{i % 2}", "device": f"d{i % 3}", "x": str(i)}, f"m{i % 4}") for i in range(8)
+]
+
+
+def metric(name: str) -> list[Matcher]:
+    return [Matcher("__name__", MatchOp.EQ, name)]
+
+
+@dataclass(frozen=True)
+class Append:
+    """Samples (series, minutes before now, value)."""
+
+    samples: list[tuple[int, int, float]]
+
+
+VALUES = st.sampled_from([0.0, 1.0, 2.0, -0.0, 2.5, 1e300, float("nan"), STALE])
+STEPS = st.lists(
+    st.one_of(
+        st.builds(Append, st.lists(st.tuples(st.integers(0, 7), st.integers(0, 400), VALUES), max_size=25)),
+        st.integers(1, 500),  # minutes that go by
+        st.sampled_from(["maintain", "reopen"]),
+    ),
+    max_size=14,
+)
+WINDOWS = st.lists(st.tuples(st.integers(0, 3000), st.integers(0, 1500)), min_size=1, max_size=3)
+
+
+@settings(max_examples=60, deadline=None)
+@given(STEPS, WINDOWS)
+def test_any_history_against_a_dictionary(
+    steps: list[Append | int | str], windows: list[tuple[int, int]]
+) -> None:
+    clock, oracle = ManualClock(NOON), Oracle()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        store = LocalStore(folder, clock)
+        for step in steps:
+            if isinstance(step, Append):
+                now = clock.now_ms()
+                samples = [(SERIES[s], now - back * MINUTE, value) for s, back, value in step.samples]
+                result = store.append(block_of(samples))
+                accepted, duplicate, rejected = oracle.append(samples)
+                assert result.accepted == accepted
+                # What is sealed cannot be compared any more, so an old duplicate may count as rejected.
+                assert result.duplicate <= duplicate
+                assert result.duplicate + result.rejected == duplicate + rejected
+            elif isinstance(step, int):
+                clock.advance(step * 60)
+            elif step == "maintain":
+                store.maintain()
+            else:
+                store.close()
+                store = LocalStore(folder, clock)
+        try:
+            for back, length in windows:
+                after = clock.now_ms() - back * MINUTE
+                until = after + length * MINUTE
+                for matchers in ([], metric("m1"), [Matcher("x", MatchOp.RE, "[2-5]")]):
+                    assert contents(store.window(matchers, after, until)) == oracle.window(
+                        matchers, after, until
+                    )
+        finally:
+            store.close()
+
+
+def fill(store: MetricStore, clock: ManualClock, hours: int, step_minutes: int = 10) -> int:
+    """A sample of every series each few minutes while the clock goes on; when it began."""
+    start = clock.now_ms()
+    for at in range(0, hours * 60, step_minutes):
+        store.append(block_of((labels, clock.now_ms(), float(at * i)) for i, labels in enumerate(SERIES)))
+        if isinstance(store, LocalStore):
+            store.maintain()
+        clock.advance(step_minutes * 60)
+    return start
+
+
+def test_a_window_spans_chunks_and_head(tmp_path: Path, clock: ManualClock) -> None:
+    store = LocalStore(tmp_path, clock)
+    start = fill(store, clock, 26)
+    found = store.window([], start - 1, clock.now_ms())
+    assert found.present.all()
+    assert found.values.shape == (156, len(SERIES))
+    assert store.stats()["seals"] > 10
+    assert len(list((tmp_path / "chunks").glob("*.db"))) == 2
+    store.close()
+
+
+def test_the_log_shrinks_after_sealing(tmp_path: Path, clock: ManualClock) -> None:
+    store = LocalStore(tmp_path, clock)
+    fill(store, clock, 30)
+    held = store.stats()["wal_bytes"]
+    fill(store, clock, 30)
+    assert store.stats()["wal_bytes"] < held * 1.5
+    assert len(list((tmp_path / "wal").glob("*.seg"))) <= 4
+    store.close()
+
+
+def test_a_long_outage_is_filled_in_afterwards(tmp_path: Path, clock: ManualClock) -> None:
+    """What a collector kept while the line was down arrives hours late, beside devices that were never away."""
+    store = LocalStore(tmp_path, clock)
+    here, away = make_labels({"job": "snmp", "device": "here"}, "up"), UP
+    times = []
+    for _ in range(60):
+        times.append(clock.now_ms())
+        store.append(block_of([(here, clock.now_ms(), 1.0)]))
+        store.maintain()
+        clock.advance(600)
+    assert store.append(block_of((away, at, 0.5) for at in times)).accepted == 60
+    clock.advance(700)
+    store.maintain()
+    found = contents(store.window([], 0, clock.now_ms()))
+    assert found[here] == [(at, bits_of(1.0)) for at in times]
+    assert found[away] == [(at, bits_of(0.5)) for at in times]
+    assert store.append(block_of([(away, times[0], 0.5)])).accepted == 0
+    store.close()
+
+
+def test_old_days_go_and_their_series_with_them(tmp_path: Path, clock: ManualClock) -> None:
+    store = LocalStore(tmp_path, clock, retention_days=2)
+    store.append(block_of([(UP, clock.now_ms(), 1.0)]))
+    for _ in range(5):
+        clock.advance(DAY_MS / 1000)
+        store.append(block_of([(SERIES[0], clock.now_ms(), 1.0)]))
+        store.maintain()
+    assert len(list((tmp_path / "chunks").glob("*.db"))) <= 3
+    assert store.series([], 0, clock.now_ms()) == [SERIES[0]]
+    assert store.append(block_of([(SERIES[0], clock.now_ms() - 3 * DAY_MS, 1.0)])).reasons == {"too_old": 1}
+    assert store.append(block_of([(UP, clock.now_ms(), 2.0)])).accepted == 1
+    expected = contents(store.window([], clock.now_ms() - HOUR, clock.now_ms()))
+    assert expected == {UP: [(clock.now_ms(), bits_of(2.0))], SERIES[0]: [(clock.now_ms(), bits_of(1.0))]}
+    store.close()
+    again = LocalStore(tmp_path, clock, retention_days=2)
+    assert contents(again.window([], clock.now_ms() - HOUR, clock.now_ms())) == expected
+    again.close()
+
+
+def test_names_and_values_of_labels(tmp_path: Path, clock: ManualClock) -> None:
+    store = LocalStore(tmp_path, clock)
+    now = clock.now_ms()
+    store.append(block_of((labels, now, 1.0) for labels in SERIES))
+    assert store.label_names([], now - 1, now) == ["__name__", "device", "job", "x"]
+    assert store.label_values("device", metric("m1"), now - 1, now) == ["d1", "d2"]
+    assert store.label_values("none", [], now - 1, now) == []
+    assert store.series(metric("m1"), now - 1, now) == [SERIES[1], SERIES[5]]
+    assert store.series([], now, now + HOUR) == []
+    assert store.series([], now - HOUR, now - 1) == []
+    store.close()
+
+
+def test_the_order_of_a_series_survives_sealing_and_reopening(tmp_path: Path, clock: ManualClock) -> None:
+    store = LocalStore(tmp_path, clock)
+    now = clock.now_ms()
+    store.append(block_of([(UP, now, 1.0)]))
+    clock.advance(2 * SLOT_MS / 1000)
+    store.maintain()
+    for _ in range(2):
+        assert store.append(block_of([(UP, now, 1.0)])).duplicate == 1
+        assert store.append(block_of([(UP, now, 2.0)])).reasons == {"conflicting": 1}
+        assert store.append(block_of([(UP, now - 1, 1.0)])).reasons == {"out_of_order": 1}
+        store.close()
+        store = LocalStore(tmp_path, clock)
+    assert contents(store.window([], 0, now)) == {UP: [(now, bits_of(1.0))]}
+    store.close()
+
+
+def test_writers_readers_and_sealing_at_the_same_time(tmp_path: Path, clock: ManualClock) -> None:
+    store = LocalStore(tmp_path, clock)
+    start = clock.now_ms()
+    names: list[tuple[Labels, ...]] = [
+        tuple(make_labels({"job": "j", "device": f"d{w}-{i}"}, "m") for i in range(200)) for w in range(3)
+    ]
+    problems: list[str] = []
+    done = threading.Event()
+
+    def write(labels: tuple[Labels, ...]) -> None:
+        for row in range(300):
+            times = np.full(200, start + row * MINUTE)
+            block = SampleBlock(labels, np.arange(200, dtype=np.int32), times, np.full(200, float(row)))
+            if store.append(block).accepted != 200:
+                problems.append(f"row {row} was not accepted")
+
+    def read() -> None:
+        while not done.is_set():
+            for samples in contents(store.window([], start - 1, start + 300 * MINUTE)).values():
+                if samples != [(start + row * MINUTE, bits_of(float(row))) for row in range(len(samples))]:
+                    problems.append(f"a hole or a double: {len(samples)}")
+
+    clock.advance(300 * 60 + SLOT_MS / 1000)
+    writers = [threading.Thread(target=write, args=(labels,)) for labels in names]
+    reader = threading.Thread(target=read)
+    for thread in (*writers, reader):
+        thread.start()
+    while any(writer.is_alive() for writer in writers):
+        clock.advance(601)
+        store.maintain()
+        writers[0].join(0.02)
+    for writer in writers:
+        writer.join()
+    done.set()
+    reader.join()
+    assert problems == []
+    clock.advance(601)
+    store.maintain()
+    found = store.window([], start - 1, start + 300 * MINUTE)
+    assert found.present.all()
+    assert found.values.shape == (300, 600)
+    assert store.stats()["seals"] > 0
+    store.close()
