@@ -11,6 +11,7 @@ import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import FrameType
 
 import structlog
@@ -19,16 +20,21 @@ log = structlog.get_logger(__name__)
 STOP_SECONDS = 15.0
 MAX_BACKOFF = 30.0
 HEALTHY_AFTER = 60.0
+MAX_LOG_BYTES = 32 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Child:
-    """A program to keep running. `after` waits for a file to exist before the first start."""
+    """A program to keep running.
+
+    `after` waits for a file to exist before the first start; `log` is where its output goes (empty: inherited).
+    """
 
     name: str
     argv: Sequence[str]
     environ: Mapping[str, str] = field(default_factory=dict)
     after: str = ""
+    log: str = ""
 
 
 @dataclass(slots=True)
@@ -76,9 +82,7 @@ class Supervisor:
             entry.process, entry.next_start = None, now + delay
         if now < entry.next_start or (entry.child.after and not os.path.exists(entry.child.after)):  # noqa: PTH110
             return
-        entry.process = subprocess.Popen(
-            entry.child.argv, env={**os.environ, **entry.child.environ}, start_new_session=True
-        )
+        entry.process = _start(entry.child)
         entry.started = now
 
     def _stop_all(self) -> None:
@@ -92,3 +96,14 @@ class Supervisor:
                 log.exception("a process did not stop in time and is killed", process=entry.child.name)
                 os.killpg(entry.process.pid, signal.SIGKILL)
                 entry.process.wait()
+
+
+def _start(child: Child) -> subprocess.Popen[bytes]:
+    environ = {**os.environ, **child.environ}
+    if not child.log:
+        return subprocess.Popen(child.argv, env=environ, start_new_session=True)
+    path = Path(child.log)
+    if path.exists() and path.stat().st_size > MAX_LOG_BYTES:
+        path.replace(path.with_suffix(".log.1"))
+    with path.open("ab") as log:
+        return subprocess.Popen(child.argv, env=environ, start_new_session=True, stdout=log, stderr=log)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import sys
-from dataclasses import fields
+from dataclasses import fields, replace
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
@@ -42,8 +42,12 @@ def up(
     children = [*_serve_children(settings), _collector(settings, prepared)]
     if demo:
         children.append(Child("demo", [sys.executable, "-c", _call(_entry("zhishou.demo", "responder"))]))
-    click.echo(f"console: http://{settings.listen}   data: {settings.folder.resolve()}   stop: Ctrl+C")
-    Supervisor(children).run()
+    # A person watches this terminal: what each process logs goes to its own file.
+    logs = settings.folder / "logs"
+    logs.mkdir(mode=0o700, exist_ok=True)
+    _greet(settings)
+    click.echo(f"logs: {logs.resolve()}")
+    Supervisor([replace(child, log=str(logs / f"{child.name}.log")) for child in children]).run()
 
 
 @click.command()
@@ -64,8 +68,13 @@ def serve(
         core.run(settings)
         return
     _prepare(settings, inventory, demo=False)
-    click.echo(f"console: http://{settings.listen}   data: {settings.folder.resolve()}   stop: Ctrl+C")
+    _greet(settings)
     Supervisor(_serve_children(settings)).run()
+
+
+def _greet(settings: Settings) -> None:
+    scheme = "https" if settings.tls_certificate else "http"
+    click.echo(f"console: {scheme}://{settings.listen}   data: {settings.folder.resolve()}   stop: Ctrl+C")
 
 
 def _settings(data: str | None, listen: str | None, insecure: bool | None) -> Settings:

@@ -193,7 +193,10 @@ class Limits:
 class Plan(Protocol):
     """A compiled expression, reusable for any time and store."""
 
-    expression: str
+    @property
+    def expression(self) -> str:
+        """The text it was compiled from."""
+        ...
 
 
 class QueryEngine(Protocol):

@@ -74,6 +74,11 @@ class Product:
         assert found, self.log.read_text()
         return found[1]
 
+    def logs(self) -> str:
+        """Everything the product printed or logged."""
+        paths = [self.log, *sorted((self.data / "logs").glob("*.log"))]
+        return "\n".join(f"== {path.name}\n{path.read_text()[-3000:]}" for path in paths if path.exists())
+
     def process(self, name: str) -> int:
         """The process id of a running part: core, web or collector."""
         marks = {"core": b"--part\0core", "web": b"gunicorn", "collector": b"collect\0--core"}
@@ -86,7 +91,7 @@ class Product:
                 continue
             if parent == self._process.pid and marks[name] in command:
                 return int(entry.name)
-        raise AssertionError(f"{name} does not run; log:\n{self.log.read_text()[-3000:]}")
+        raise AssertionError(f"{name} does not run; log:\n{self.logs()[-6000:]}")
 
     def kill(self, name: str) -> None:
         """kill -9 a part, as a crash would."""
@@ -121,7 +126,7 @@ class Product:
             if condition():
                 return time.monotonic() - began
             time.sleep(0.1)
-        raise AssertionError(f"not within {seconds} s: {what}\n{self.log.read_text()[-4000:]}")
+        raise AssertionError(f"not within {seconds} s: {what}\n{self.logs()[-6000:]}")
 
     def __enter__(self) -> Self:
         self.start()

@@ -136,7 +136,7 @@ def test_what_is_wrong_is_said_and_harms_nothing_else(
     found = errors(product, device)
     assert {error["code"] for error in found} & codes, found
     assert all(error["zh"] and error["message"] for error in found)
-    assert "not-the-community" not in json.dumps(found) + product.log.read_text()
+    assert "not-the-community" not in json.dumps(found) + product.logs()
     assert is_up(product, "agent")
 
 
