@@ -277,7 +277,7 @@ def _space(emit: Emit, row: Row) -> Entry | None:
     if used is None and size is not None and percent is not None:
         used = size * percent / 100
     if size is not None and size <= 0:
-        return None
+        used = size = None
     ratio = used / size if used is not None and size is not None else None
     if ratio is None and percent is not None:
         ratio = percent / 100

@@ -70,6 +70,7 @@ class UsmTransport:
         self._user = _usm_user(credential, self.where)
         self._runner = asyncio.Runner()
         self._engine = hlapi.SnmpEngine()
+        self._synchronised = False
         kind = hlapi.Udp6TransportTarget if ":" in address else hlapi.UdpTransportTarget
         try:
             self._target = self._runner.run(kind.create((address, port), timeout=timeout, retries=retries))
@@ -79,6 +80,20 @@ class UsmTransport:
 
     def exchange(self, ask: Ask) -> Reply:
         """Raises NoAnswerError, AuthError, MalformedReplyError or NetworkError."""
+        try:
+            reply = self._exchange(ask)
+        except NoAnswerError:
+            if not self._synchronised:
+                raise
+            # The agent was restarted: pysnmp drops its reports, so discover engine and time afresh.
+            self._engine.close_dispatcher()
+            self._engine = hlapi.SnmpEngine()
+            self._synchronised = False
+            reply = self._exchange(ask)
+        self._synchronised = True
+        return reply
+
+    def _exchange(self, ask: Ask) -> Reply:
         try:
             indication, status, index, rows = self._runner.run(self._ask(ask))
             varbinds = [_varbind(name, value) for name, value in rows]
