@@ -29,7 +29,7 @@ class SeriesIndex:
         self.gaps = array("i")
         self._numbers: dict[Labels, int] = {}
         self._postings: dict[str, dict[str, array[int]]] = {}
-        self._selections: dict[tuple[Matcher, ...], Codes] = {}
+        self._selections: dict[tuple[Matcher, ...], tuple[Codes, tuple[Labels, ...]]] = {}
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -68,13 +68,18 @@ class SeriesIndex:
 
     def select(self, matchers: Sequence[Matcher]) -> Codes:
         """The numbers of the matching series, ascending; read-only. Raises QueryError for a bad regex."""
+        return self.selection(matchers)[0]
+
+    def selection(self, matchers: Sequence[Matcher]) -> tuple[Codes, tuple[Labels, ...]]:
+        """Numbers and label sets of the matching series, remembered: the same objects until a series is new."""
         key = tuple(matchers)
         found = self._selections.get(key)
         if found is None:
-            found = np.flatnonzero(self._mask(key)).astype(np.int32)
-            found.flags.writeable = False
+            numbers = np.flatnonzero(self._mask(key)).astype(np.int32)
+            numbers.flags.writeable = False
             if len(self._selections) >= _CACHED_SELECTIONS:
                 self._selections.clear()
+            found = numbers, tuple([self.labels[number] for number in numbers.tolist()])
             self._selections[key] = found
         return found
 

@@ -130,8 +130,7 @@ class LocalStore:
     def window(self, matchers: Sequence[Matcher], start_ms: int, end_ms: int) -> Window:
         """See MetricStore."""
         with self._lock:
-            series = self._in_interval(matchers, start_ms, end_ms)
-            labels = [self._head.index.labels[number] for number in series.tolist()]
+            series, labels = self._in_interval(matchers, start_ms, end_ms)
             newest = self._head.extract(series, start_ms, end_ms)
             sealed, metrics = self._sealed(series, start_ms)
             seal = self._seal
@@ -149,17 +148,20 @@ class LocalStore:
         metric = self._head.index.metric
         return wanted, sorted({metric[number] for number in marked.tolist()})
 
-    def _in_interval(self, matchers: Sequence[Matcher], start_ms: int, end_ms: int) -> Codes:
+    def _in_interval(
+        self, matchers: Sequence[Matcher], start_ms: int, end_ms: int
+    ) -> tuple[Codes, Sequence[Labels]]:
         """Matching series whose first and last sample leave room for one in the interval."""
-        series = self._head.index.select(matchers)
+        series, labels = self._head.index.selection(matchers)
         alive = (self._head.last_ms[series] > start_ms) & (self._head.first_ms[series] <= end_ms)
-        return series if alive.all() else series[alive]
+        if alive.all():
+            return series, labels
+        return series[alive], [labels[at] for at in np.flatnonzero(alive).tolist()]
 
     def series(self, matchers: Sequence[Matcher], start_ms: int, end_ms: int) -> list[Labels]:
         """See MetricStore."""
         with self._lock:
-            numbers = self._in_interval(matchers, start_ms, end_ms)
-            return [self._head.index.labels[number] for number in numbers.tolist()]
+            return list(self._in_interval(matchers, start_ms, end_ms)[1])
 
     def label_names(self, matchers: Sequence[Matcher], start_ms: int, end_ms: int) -> list[str]:
         """See MetricStore."""

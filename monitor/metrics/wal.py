@@ -236,10 +236,12 @@ class WriteAheadLog:
     def _rotate(self) -> None:
         last = int(self.segments[-1].path.stem) if self.segments else 0
         path = self._folder / f"{last + 1:08d}.seg"
+        if self._file >= 0:
+            self._failed = self._failed or self._sync(os.dup(self._file))
+            if self._failed is not None:
+                raise _storage_error(self._failed, self._folder)
+            self._synced = self._written
         try:
-            if self._file >= 0:
-                self._disk.sync(self._file)
-                self._synced = self._written
             file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             sync_folder(self._folder)
         except OSError as error:
@@ -253,7 +255,7 @@ class WriteAheadLog:
         """Sync once a second, or at once when somebody waits: all who wait meanwhile share the next sync."""
         while True:
             with self._state:
-                if not self._closing and self._wanted <= self._synced:
+                if not self._closing and (self._failed is not None or self._wanted <= self._synced):
                     self._state.wait(self._sync_seconds)
                 if self._closing:
                     return
@@ -268,7 +270,6 @@ class WriteAheadLog:
                 else:
                     # What the kernel could not write it may forget, so nothing after it can be promised.
                     self._failed = failure
-                self._wanted = min(self._wanted, self._synced) if self._failed else self._wanted
                 self._state.notify_all()
 
     def _sync(self, descriptor: int) -> OSError | None:

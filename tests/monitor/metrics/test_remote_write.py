@@ -92,6 +92,9 @@ def test_one_sample_a_series_as_pollers_send_it(samples: list[tuple[Labels, int,
     request.timeseries.add(labels=[v1.Label(name="__name__", value="none").SerializeToString()])
     long_way = bytes(cramjam.snappy.compress_raw(request.SerializeToString()))
     assert triples(read(long_way)) == triples(block)
+    if 0.0 not in block.values:
+        request = v1.WriteRequest.FromString(bytes(cramjam.snappy.decompress_raw(body)))
+        assert request.SerializeToString() == bytes(cramjam.snappy.decompress_raw(body))
 
 
 def test_a_label_that_looks_like_a_sample_is_still_a_label() -> None:

@@ -155,12 +155,29 @@ def test_a_failed_sync_acknowledges_nothing_from_then_on(tmp_path: Path, clock: 
     with pytest.raises(StorageError, match="Input/output"):
         store.append(block_of([(UP, clock.now_ms(), 1.0)]), durable=True)
     disk.sync_error = None
+    tried = disk.syncs
     with pytest.raises(StorageError):
         store.append(block_of([(UP, clock.now_ms(), 1.0)]), durable=True)
     with pytest.raises(StorageError):
         store.append(block_of([(UP, clock.now_ms() + 1, 1.0)]))
     with pytest.raises(StorageError):
         store.close()
+    assert disk.syncs == tried
+
+
+def test_a_sync_that_fails_while_a_segment_is_closed_counts_too(tmp_path: Path) -> None:
+    disk = FailingDisk()
+    log = WriteAheadLog(tmp_path, disk=disk, sync_seconds=60)
+    log.start()
+    log.append(b"x", 0)
+    disk.sync_error = OSError(errno.EIO, "Input/output error")
+    with pytest.raises(StorageError):
+        log.rotate()
+    disk.sync_error = None
+    with pytest.raises(StorageError):
+        log.wait(log.position())
+    with pytest.raises(StorageError):
+        log.close()
 
 
 def test_a_damaged_segment_is_kept_aside_and_the_rest_is_served(tmp_path: Path, clock: ManualClock) -> None:
