@@ -28,8 +28,8 @@ MOVES: dict[FindingState, tuple[FindingState, ...]] = {
 class Seen(StrEnum):
     """What a re-check saw at one port of one address.
 
-    FOUND the weakness; CLEAN the same service without it; GONE the host itself says the port is closed, where being
-    open was the weakness; UNKNOWN anything else.
+    FOUND the weakness; CLEAN the same service without it; GONE the host answers on that port, but with a refusal or
+    with something else than what was found; UNKNOWN anything else.
     """
 
     FOUND = "found"
@@ -38,12 +38,12 @@ class Seen(StrEnum):
     UNKNOWN = "unknown"
 
 
-def seen_from(outcome: Outcome, *, answered: bool) -> Seen:
+def seen_from(outcome: Outcome, *, recognised: bool) -> Seen:
     """What an exchange's outcome says about a finding."""
     if outcome is Outcome.FINDING:
         return Seen.FOUND
     if outcome is Outcome.PASS:
-        return Seen.CLEAN if answered else Seen.GONE
+        return Seen.CLEAN if recognised else Seen.GONE
     return Seen.UNKNOWN
 
 
@@ -61,7 +61,7 @@ def current(state: FindingState, until: int | None, now_ms: int) -> FindingState
 def after_recheck(state: FindingState, seen: Seen) -> FindingState:
     """The state after a re-check. `state` is `current` already.
 
-    A closed port verifies only a claimed fix: without a claim it may just be a service that is down.
+    A service that is gone verifies only a claimed fix: without a claim it may just be down for an hour.
     """
     if seen is Seen.FOUND:
         return S.REOPENED if state in (S.FIXED_CLAIMED, S.VERIFIED) else state

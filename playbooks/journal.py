@@ -75,7 +75,7 @@ class RunJournal:
         self, session: Session, target: Target, result: CheckResult, port: PortResult
     ) -> tuple[FindingRow | None, str]:
         """Create or move the finding of one port; returns it and its state before ("" when it is new)."""
-        seen = seen_from(port.outcome, answered=port.answered)
+        seen = seen_from(port.outcome, recognised=port.recognised)
         if seen is Seen.UNKNOWN:
             return None, ""
         mark = fingerprint(target.site, target.device, result.check.id, port.port)

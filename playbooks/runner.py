@@ -27,11 +27,11 @@ MIN_LOSS_SAMPLE = 10
 
 @dataclass(frozen=True, slots=True)
 class PortResult:
-    """What one exchange of a check gave. `answered` is False when the host only refused the connection."""
+    """What one exchange of a check gave. `recognised`: the service the check is about was there and said so."""
 
     port: int
     outcome: Outcome
-    answered: bool
+    recognised: bool
     evidence: str
 
 
@@ -200,7 +200,8 @@ class Runner:
             # A step may be a third party's: its failure is this exchange's outcome, not the end of the run.
             log.exception("a step failed", check=check.id)
             return Outcome.ERROR, type(error).__name__, PortResult(exchange.port, Outcome.ERROR, False, "")
-        return outcome, reason, PortResult(exchange.port, outcome, seen.reach is Reach.ANSWERED, kept)
+        recognised = seen.reach is Reach.ANSWERED and bool(exchange.service)
+        return outcome, reason, PortResult(exchange.port, outcome, recognised, kept)
 
     async def _settle(self, left: Sequence[HostWork]) -> None:
         """Write down the hosts that a stop cut off: what did not run was not tested, never a pass."""
