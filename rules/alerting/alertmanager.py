@@ -62,12 +62,18 @@ class AlertmanagerApi:
         """The routes."""
         made = Blueprint("alertmanager", __name__, url_prefix="/alertmanager/api/v2")
         made.get("/status")(self._status)
-        made.get("/receivers")(lambda: _reply(self._receivers))
-        made.get("/alerts")(lambda: _reply(self.alerts(request.args.to_dict(flat=False))))
-        made.get("/alerts/groups")(lambda: _reply(self.groups(request.args.to_dict(flat=False))))
-        made.get("/silences")(lambda: _reply(self.silences(request.args.getlist("filter"))))
+        made.get("/receivers", endpoint="receivers")(lambda: _reply(self._receivers))
+        made.get("/alerts", endpoint="alerts")(lambda: _reply(self.alerts(request.args.to_dict(flat=False))))
+        made.get("/alerts/groups", endpoint="groups")(
+            lambda: _reply(self.groups(request.args.to_dict(flat=False)))
+        )
+        made.get("/silences", endpoint="silences")(
+            lambda: _reply(self.silences(request.args.getlist("filter")))
+        )
         made.post("/silences")(self._post_silence)
-        made.get("/silence/<silence_id>")(lambda silence_id: _reply(self.silence(silence_id)))
+        made.get("/silence/<silence_id>", endpoint="silence")(
+            lambda silence_id: _reply(self.silence(silence_id))
+        )
         made.delete("/silence/<silence_id>")(self._delete_silence)
         made.register_error_handler(InputError, lambda error: _reply(str(error), 400))
         made.register_error_handler(NotFoundError, lambda error: _reply(str(error), 404))

@@ -104,7 +104,10 @@ class AlertingService:
         """Collectors' heartbeats as series, so that rules can judge them."""
         now = self._runtime.clock.now_ms()
         inventory = self._runtime.directory.inventory()
-        homes = {str(site.collector): (str(site.region), str(site.id)) for site in reversed(list(inventory.sites.values()))}
+        homes = {
+            str(site.collector): (str(site.region), str(site.id))
+            for site in reversed(list(inventory.sites.values()))
+        }
         samples: list[tuple[Labels, int, float]] = []
         for collector in self._runtime.directory.collectors():
             region, site = homes.get(collector.id, ("", ""))
