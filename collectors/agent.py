@@ -8,6 +8,7 @@ polling pauses (back-pressure) and what had to be dropped is counted and logged.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -140,8 +141,9 @@ class Agent:
         busy = self._workers.stop(STOP_SECONDS)
         if busy:
             log.warning("polls under way are abandoned", polls=busy)
+        until = time.monotonic() + STOP_SECONDS
         for thread in self._threads:
-            thread.join(STOP_SECONDS / len(self._threads))
+            thread.join(max(0.0, until - time.monotonic()))
         self._outbox.close()
 
     def assign(self, assignment: Assignment) -> None:
@@ -196,6 +198,7 @@ class Agent:
                 if assignment is not None:
                     self.assign(assignment)
             self._stopping.wait(self._options.retry if complained else self._options.refresh)
+        self._source.close()
 
     def _housekeep(self) -> None:
         next_beat = self._clock.monotonic()

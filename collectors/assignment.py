@@ -103,6 +103,10 @@ class AssignmentSource:
         self._etag = answer.headers.get("etag", f'"{assignment.version}"')
         return assignment
 
+    def close(self) -> None:
+        """Close this thread's connection to the core."""
+        self._client.close()
+
     def _remember(self, text: str) -> None:
         temporary = self._cache.with_suffix(".new")
         temporary.parent.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -82,15 +82,12 @@ def _fetch(parts: SplitResult, target: str, look: Look, deadline: float, trust: 
     address = resolve(target or name, parts.port or (443 if secure else 80), look)
     look.readings = _last_of_each(look)
     where = f"{name}:{address.sockaddr[1]}"
-    connection = http.client.HTTPConnection(_bracketed(name), address.sockaddr[1], timeout=_left(deadline))
+    connection = http.client.HTTPConnection(_bracketed(name), address.sockaddr[1])
     try:
-        connection.sock = _connect(address, name, secure, deadline, trust)
-        connection.sock.settimeout(_left(deadline))
-        certificate = (
-            connection.sock.getpeercert(binary_form=True)
-            if isinstance(connection.sock, ssl.SSLSocket)
-            else None
-        )
+        sock = _connect(address, name, secure, deadline, trust)
+        connection.sock = sock
+        sock.settimeout(_left(deadline))
+        certificate = sock.getpeercert(binary_form=True) if isinstance(sock, ssl.SSLSocket) else None
         path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         connection.request("GET", path, headers={"User-Agent": "zhishou-probe", "Accept": "*/*"})
         response = connection.getresponse()
