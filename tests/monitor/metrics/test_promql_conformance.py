@@ -36,6 +36,31 @@ EXCLUDED = [
     (r'label_replace\(testmetric, "\\xff"', "bytes that are not UTF-8 do not survive the parser"),
 ]
 
+# How many cases of each file pass: an exclusion must not hide that one stops to.
+PASSED = {
+    "aggregators.test": 153,
+    "at_modifier.test": 78,
+    "collision.test": 2,
+    "duration_expression.test": 8,
+    "extended_vectors.test": 38,
+    "fill-modifier.test": 46,
+    "functions.test": 395,
+    "histograms.test": 93,
+    "info.test": 2,
+    "limit.test": 0,
+    "literals.test": 25,
+    "name_label_dropping.test": 30,
+    "native_histograms.test": 125,
+    "operators.test": 212,
+    "range_queries.test": 18,
+    "selectors.test": 31,
+    "staleness.test": 17,
+    "start_timestamps.test": 10,
+    "subquery.test": 34,
+    "trig_functions.test": 19,
+    "type_and_unit.test": 58,
+}
+
 
 def store_of(case: Case) -> MemoryStore:
     store = MemoryStore()
@@ -168,3 +193,4 @@ def test_prometheus_cases(path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     with capsys.disabled():
         print(f"\n{path.name}: {passed} passed, {sum(excluded.values())} excluded, {len(failures)} failed")
     assert not failures, "\n".join(failures)
+    assert passed >= PASSED.get(path.name, 0)
