@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from monitor.errors import InputError
@@ -29,6 +30,7 @@ def load(level: int, name: str = DEFAULT, folder: Path = FOLDER) -> tuple[Requir
     return tuple(_requirement(row, level) for row in sorted(rows, key=lambda row: _order(row, level)))
 
 
+@lru_cache(maxsize=8)
 def key_at(level: int, name: str = DEFAULT, folder: Path = FOLDER) -> Mapping[str, tuple[str, str]]:
     """From clause.item as checks write it (`8.1.4.1.a`) to (clause, item) at this level."""
     return {
@@ -96,6 +98,7 @@ class HighRisk:
     lowest_level: int
 
 
+@lru_cache(maxsize=8)
 def high_risks(name: str = "highrisk.csv", folder: Path = FOLDER) -> Mapping[str, HighRisk]:
     """By code."""
     found = {}

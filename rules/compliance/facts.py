@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from rules.compliance.interface import Line
 
@@ -29,13 +30,19 @@ class Fact:
     command: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One line of a fact: the file it stands in, its content, and how to cite it."""
+class Row(NamedTuple):
+    """One line of a fact: the file it stands in, its content, and where to cite it. Many are made, few are cited."""
 
     file: str
     text: str
-    line: Line
+    fact: str
+    number: int
+    whole: str
+
+    @property
+    def line(self) -> Line:
+        """The line as a verdict cites it."""
+        return Line(self.fact, self.number, self.whole)
 
 
 class NotCollectedError(Exception):
@@ -50,10 +57,11 @@ class NotCollectedError(Exception):
 class Facts:
     """Everything that was read from one object, by fact id."""
 
-    __slots__ = ("_facts",)
+    __slots__ = ("_facts", "_rows")
 
     def __init__(self, facts: Iterable[Fact]) -> None:
         self._facts: Mapping[str, Fact] = {fact.id: fact for fact in facts}
+        self._rows: dict[str, list[Row]] = {}  # split once, read by many checks
 
     def __iter__(self) -> Iterator[Fact]:
         return iter(self._facts.values())
@@ -63,12 +71,11 @@ class Facts:
         fact could not be read, or a command does not exist.
         """
         found: list[Row] = []
-        for fact in (self._readable(id_) for id_ in ids):
-            for number, text in enumerate(fact.text.splitlines(), 1):
-                file, content = fact.source, text
-                if fact.folder:
-                    file, _, content = text.partition(":")
-                found.append(Row(file, content, Line(fact.id, number, text)))
+        for id_ in ids:
+            fact = self._readable(id_)
+            if id_ not in self._rows:
+                self._rows[id_] = _rows(fact)
+            found.extend(self._rows[id_])
         return found
 
     def readable(self, id_: str) -> bool:
@@ -100,3 +107,13 @@ class Facts:
                 f"读取 {fact.source} 失败:{fact.error}", f"{fact.source} could not be read: {fact.error}"
             )
         return fact
+
+
+def _rows(fact: Fact) -> list[Row]:
+    if not fact.folder:
+        return [Row(fact.source, text, fact.id, n, text) for n, text in enumerate(fact.text.splitlines(), 1)]
+    found = []
+    for number, whole in enumerate(fact.text.splitlines(), 1):
+        file, _, content = whole.partition(":")
+        found.append(Row(file, content, fact.id, number, whole))
+    return found

@@ -96,7 +96,7 @@ def _fill(sheet: Worksheet, rows: Iterable[Sequence[str]], widths: Sequence[int]
     for number, row in enumerate(rows, 1):
         for column, text in enumerate(row, 1):
             cell = sheet.cell(number, column)
-            if isinstance(cell, Cell):
+            if text and isinstance(cell, Cell):
                 cell.value = ILLEGAL_CHARACTERS_RE.sub("", text)[:32_000]
                 cell.data_type = "s"  # text from a host never becomes a formula
                 cell.alignment = Alignment(wrap_text=True, vertical="top")

@@ -31,8 +31,9 @@ from rules.compliance.check import Check, load_checks
 from rules.compliance.collect import collect
 from rules.compliance.evidence import Assessed, bundle
 from rules.compliance.facts import Fact, Facts
-from rules.compliance.interface import AssessmentView, ClassRow, Judgement, Line, Requirement, Verdict
+from rules.compliance.interface import AssessmentView, ClassRow, Judgement, Requirement, Verdict
 from rules.compliance.judge import by_requirement, judge, unreachable
+from rules.compliance.rows import fact_of, fact_row, judgement_of, judgement_row, view
 from rules.compliance.scoring import Profile2025, Score, by_class, rate, score_2025
 from rules.compliance.signing import Signer, stored_signer
 from rules.compliance.tables import AssessmentRow, FactRow, JudgementRow
@@ -88,12 +89,12 @@ class ComplianceRegister:
         if scope.sites is not None:
             wanted = wanted.where(AssessmentRow.site.in_(scope.sites))
         with self._database.session() as session:
-            return [_view(row) for row in session.scalars(wanted)]
+            return [view(row) for row in session.scalars(wanted)]
 
     def latest(self, scope: Scope) -> Mapping[str, AssessmentView]:
         """The newest finished assessment of each site that has one."""
         with self._database.session() as session:
-            return {row.site: _view(row) for row in _newest(session, scope)}
+            return {row.site: view(row) for row in _newest(session, scope)}
 
     def matrix(self, scope: Scope) -> list[ClassRow]:
         """Site by class, from the newest finished assessments."""
@@ -120,7 +121,7 @@ class ComplianceRegister:
             wanted = wanted.where(JudgementRow.item == item)
         with self._database.session() as session:
             _visible(session, scope, assessment_id)
-            return [_judgement(row) for row in session.scalars(wanted.order_by(JudgementRow.id))]
+            return [judgement_of(row) for row in session.scalars(wanted.order_by(JudgementRow.id))]
 
     def facts(self, scope: Scope, assessment_id: int) -> Mapping[str, list[Fact]]:
         """The stored facts of an assessment by device; IntegrityError when one was altered since."""
@@ -130,7 +131,7 @@ class ComplianceRegister:
             rows = list(session.scalars(wanted))
         found: dict[str, list[Fact]] = {}
         for row in rows:
-            found.setdefault(row.object, []).append(_fact(row, self._facts.get(row.blob).decode()))
+            found.setdefault(row.object, []).append(fact_of(row, self._facts.get(row.blob).decode()))
         return found
 
     def run(
@@ -284,10 +285,10 @@ class ComplianceRegister:
         blobs = [self._facts.put(fact.text.encode()) for fact in result.facts]
         with self._database.session() as session:
             session.add_all(
-                _fact_row(number, result.device.id, fact, blob)
+                fact_row(number, result.device.id, fact, blob)
                 for fact, blob in zip(result.facts, blobs, strict=True)
             )
-            session.add_all(_judgement_row(number, judgement) for judgement in result.judgements)
+            session.add_all(judgement_row(number, judgement) for judgement in result.judgements)
 
     def _finish(
         self, number: int, level: int, requirements: Sequence[Requirement], status: str, objects: int
@@ -295,7 +296,7 @@ class ComplianceRegister:
         profile = Profile2025()
         with self._database.session() as session:
             rows = session.scalars(select(JudgementRow).where(JudgementRow.assessment == number))
-            judgements = [_judgement(row) for row in rows]
+            judgements = [judgement_of(row) for row in rows]
             verdicts = by_requirement(requirements, judgements)
             risks = {j.high_risk for j in judgements if j.high_risk}
             score = score_2025(verdicts, len(risks), profile)
@@ -336,85 +337,3 @@ def _visible(session: Session, scope: Scope, assessment_id: int) -> AssessmentRo
     if row is None or not scope.allows(SiteId(row.site)):
         raise NotFoundError(f"no assessment {assessment_id}", zh=f"没有自查 {assessment_id}")
     return row
-
-
-def _view(row: AssessmentRow) -> AssessmentView:
-    return AssessmentView(
-        id=row.id,
-        site=row.site,
-        level=row.level,
-        started_at=row.started_at,
-        finished_at=row.finished_at,
-        status=row.status,
-        totals={Verdict(name): count for name, count in json.loads(row.totals).items()},
-        rate=row.rate,
-        grade=row.grade or "未评定",
-        high_risks=row.high_risks,
-        objects=row.objects,
-    )
-
-
-def _judgement(row: JudgementRow) -> Judgement:
-    return Judgement(
-        clause=row.clause,
-        item=row.item,
-        check=row.check,
-        object=row.object,
-        verdict=Verdict(row.verdict),
-        reason=row.reason,
-        reason_en=row.reason_en,
-        lines=tuple(Line(fact, number, text) for fact, number, text in json.loads(row.lines)),
-        high_risk=row.high_risk,
-    )
-
-
-def _judgement_row(number: int, judgement: Judgement) -> JudgementRow:
-    lines = [[line.fact, line.number, line.text] for line in judgement.lines]
-    return JudgementRow(
-        assessment=number,
-        clause=judgement.clause,
-        item=judgement.item,
-        check=judgement.check,
-        object=judgement.object,
-        verdict=judgement.verdict.value,
-        reason=judgement.reason,
-        reason_en=judgement.reason_en,
-        lines=json.dumps(lines, ensure_ascii=False),
-        high_risk=judgement.high_risk,
-    )
-
-
-def _fact_row(number: int, device: str, fact: Fact, blob: str) -> FactRow:
-    return FactRow(
-        assessment=number,
-        object=device,
-        fact=fact.id,
-        source=fact.source,
-        blob=blob,
-        raw_sha256=fact.raw_sha256,
-        raw_sm3=fact.raw_sm3,
-        exit_code=fact.exit_code,
-        read_at=fact.read_at_ms,
-        error=fact.error,
-        missing=fact.missing,
-        host_key=fact.host_key,
-        folder=fact.folder,
-        command=fact.command,
-    )
-
-
-def _fact(row: FactRow, text: str) -> Fact:
-    return Fact(
-        id=row.fact,
-        source=row.source,
-        text=text,
-        exit_code=row.exit_code,
-        read_at_ms=row.read_at,
-        raw_sha256=row.raw_sha256,
-        raw_sm3=row.raw_sm3,
-        error=row.error,
-        missing=row.missing,
-        host_key=row.host_key,
-        folder=row.folder,
-        command=row.command,
-    )
