@@ -27,7 +27,7 @@ OFFLINE = "not available offline"
 STDERR_CHARS = 500
 PARALLEL_COMMANDS = 4  # sshd allows ten sessions a connection by default
 _MISSING = (errno.ENOENT, errno.ENOTDIR)
-_log = structlog.get_logger(__name__)
+log = structlog.get_logger(__name__)
 
 
 class SystemFactReader:
@@ -68,7 +68,7 @@ class SystemFactReader:
             try:
                 fact = self._sftp_file(client, request)
             except (TimeoutError, EOFError, paramiko.SSHException) as error:
-                _log.info("sftp given up", target=session.where, fact=request.id, reason=type(error).__name__)
+                log.info("sftp given up", target=session.where, fact=request.id, reason=type(error).__name__)
                 break
             found[place] = replace(fact, host_key=session.host_key)
         client.close()
@@ -98,7 +98,7 @@ class SystemFactReader:
                 ("env", "LC_ALL=C", *argv), timeout=request.timeout, max_bytes=request.max_bytes
             )
         except SshError as error:
-            _log.info("fact not read", target=session.where, fact=request.id, code=error.code)
+            log.info("fact not read", target=session.where, fact=request.id, code=error.code)
             return self._fact(request, source, error=error.message, host_key=session.host_key)
         complaint, missing = _judge(request, output)
         return self._fact(

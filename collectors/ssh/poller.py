@@ -20,7 +20,7 @@ MODULE = "ssh"
 MAX_OUTPUT_BYTES = 1 << 20
 MAX_KEPT = 512  # connections; every one costs a thread and a descriptor
 _COMMAND = ("sh", "-c", SCRIPT)
-_log = structlog.get_logger(__name__)
+log = structlog.get_logger(__name__)
 
 
 @dataclass(slots=True)
@@ -81,7 +81,7 @@ class SshPoller:
             except SshError as error:
                 if error.code != "closed":
                     raise
-                _log.info("ssh connection lost, connecting again", device=device.id)
+                log.info("ssh connection lost, connecting again", device=device.id)
         elif kept is not None:
             kept.session.close()
         fresh = _Kept(target, connect(target), kept.cpu if kept is not None else None)
