@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from monitor.audit import AuditLog
 from monitor.clock import Clock, SystemClock
@@ -19,14 +18,14 @@ from monitor.identity.sessions import Sessions
 from monitor.identity.tokens import Tokens
 from monitor.identity.users import Users
 from monitor.jobs import Jobs
+from monitor.metrics.client import PrometheusClient
 from monitor.settings import Settings
 from monitor.vault import load_vault
 from playbooks.interface import Office
 from rules.alerting.interface import Desk
 from rules.compliance.interface import Register
 
-if TYPE_CHECKING:
-    from monitor.metrics.client import PrometheusClient
+QUERY_SECONDS = 10.0  # a page waits this long for the metric store
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +56,6 @@ def open_database(settings: Settings) -> Database:
 def build_backend(settings: Settings) -> Backend:
     """The real thing. Implementations are imported here so that the pages depend on interfaces only."""
     from monitor.events.sqlite import SqliteEvents
-    from monitor.metrics.client import PrometheusClient
     from playbooks.office import SqlOffice
     from rules.alerting.desk import SqlDesk
     from rules.compliance.register import ComplianceRegister
@@ -78,7 +76,7 @@ def build_backend(settings: Settings) -> Backend:
         register=ComplianceRegister(database, facts, audit, clock, directory, credentials),
         office=SqlOffice(database, directory, audit, clock, settings.folder),
         jobs=Jobs(database, clock),
-        metrics=PrometheusClient(settings.socket_path),
+        metrics=PrometheusClient(settings.socket_path, timeout=QUERY_SECONDS),
         events=SqliteEvents(settings.folder / "events"),
         users=users,
         sessions=Sessions(database, clock, users, settings.idle_timeout),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -132,29 +133,18 @@ def line(expression: str, times: Sequence[int]) -> list[float | None]:
 def lines(expression: str, times: Sequence[int], label: str = "") -> dict[str, list[float | None]]:
     """Several lines at once, by the value of a label."""
     step = times[1] - times[0]
-    matrix = backend().metrics.range(expression, times[0] * 1000, times[-1] * 1000, step * 1000)
-    place = {int(at) // 1000: index for index, at in enumerate(matrix.timestamps)}
+    place = {at: index for index, at in enumerate(times)}
     found = {}
-    for column, labels in enumerate(matrix.labels):
-        values: list[float | None] = []
-        for at in times:
-            row = place.get(at)
-            here = row is not None and bool(matrix.present[row, column])
-            values.append(_finite(float(matrix.values[row, column])) if here else None)
-        found[dict(labels).get(label, "")] = values
+    for labels, points in backend().metrics.range(expression, times[0] * 1000, times[-1] * 1000, step * 1000):
+        values: list[float | None] = [None] * len(times)
+        for at_ms, value in points:
+            if (index := place.get(at_ms // 1000)) is not None and math.isfinite(value):
+                values[index] = value
+        found[labels.get(label, "")] = values
     return found
 
 
 def latest(expression: str, label: str = "") -> dict[str, float]:
     """The values of now, by the value of a label."""
-    vector = backend().metrics.instant(expression)
-    pairs = zip(vector.labels, vector.values, strict=True)
-    return {
-        dict(labels).get(label, ""): float(value)
-        for labels, value in pairs
-        if _finite(float(value)) is not None
-    }
-
-
-def _finite(value: float) -> float | None:
-    return value if abs(value) < float("inf") else None  # NaN compares false and is left out too
+    found = backend().metrics.instant(expression)
+    return {labels.get(label, ""): value for labels, value in found if math.isfinite(value)}

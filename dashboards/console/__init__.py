@@ -4,10 +4,38 @@ from __future__ import annotations
 
 from flask import Flask
 
-from dashboards.console import auth, desk, devices, events, overview, search, services, sites
+from dashboards.console import (
+    admin,
+    auth,
+    compliance,
+    desk,
+    devices,
+    events,
+    findings,
+    jobs,
+    overview,
+    playbooks,
+    search,
+    services,
+    sites,
+)
 
 
 def register_pages(app: Flask) -> None:
     """Mount every page."""
-    for module in (auth, overview, desk, sites, devices, services, events, search):
+    for module in (
+        auth,
+        overview,
+        desk,
+        sites,
+        devices,
+        services,
+        events,
+        search,
+        compliance,
+        playbooks,
+        findings,
+        jobs,
+        admin,
+    ):
         app.register_blueprint(module.blueprint)

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-import numpy as np
+from pathlib import Path
 
-from monitor.metrics.interface import Matrix, Vector
+from monitor.metrics.client import Line, PrometheusClient, Sample
 
 
-class NoMetrics:
-    """Answers every query with no series."""
+class NoMetrics(PrometheusClient):
+    """Answers every query with no series, and remembers the queries."""
 
-    def instant(self, expression: str, at_ms: int | None = None) -> Vector:
-        return Vector(at_ms or 0, [], np.array([], np.float64))
+    def __init__(self) -> None:
+        super().__init__(Path("nowhere.sock"))
+        self.asked: list[str] = []
 
-    def range(self, expression: str, start_ms: int, end_ms: int, step_ms: int) -> Matrix:
-        times = np.arange(start_ms, end_ms + 1, step_ms, dtype=np.int64)
-        return Matrix([], times, np.zeros((len(times), 0)), np.zeros((len(times), 0), np.bool_))
+    def instant(self, expression: str, at_ms: int | None = None) -> list[Sample]:
+        self.asked.append(expression)
+        return []
+
+    def range(self, expression: str, start_ms: int, end_ms: int, step_ms: int) -> list[Line]:
+        self.asked.append(expression)
+        return []
