@@ -1,0 +1,174 @@
+"""Matching, formulas, values, and the corners of reading a row."""
+
+from __future__ import annotations
+
+import re
+import struct
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from collectors.profiles.expression import compile_expression
+from collectors.profiles.loader import load_profiles
+from collectors.profiles.match import best_match
+from collectors.profiles.profile import Emit, Match, Module, Profile, Template
+from collectors.profiles.read import Report, read_module, summarise
+from collectors.profiles.values import mac_of, number_of, text_of
+from collectors.snmp import ber
+from collectors.snmp.ber import encode_oid
+from monitor.errors import InputError
+
+SHIPPED = load_profiles()
+
+
+@pytest.mark.parametrize(
+    ("oid", "descr", "answers", "name"),
+    [
+        ("1.3.6.1.4.1.2011.2.23.291", "Huawei Versatile Routing Platform", "", "huawei-vrp"),
+        ("1.3.6.1.4.1.2011.2.91", "ISM SNMP Agent", "", "huawei-oceanstor"),
+        ("1.3.6.1.4.1.2011.2.235.1", "", "", "huawei-ibmc"),
+        ("1.3.6.1.4.1.2011.10.1.90", "H3C", "", "h3c-comware"),
+        ("1.3.6.1.4.1.25506.1.578", "", "", "h3c-comware"),
+        ("1.3.6.1.4.1.8072.3.2.10", "Linux a", "", "linux-netsnmp"),
+        ("1.3.6.1.4.1.8072.3.2.10", "Linux a", "1.3.6.1.4.1.6574.1.5.1.0", "synology-dsm"),
+        ("1.3.6.1.4.1.99999", "Software: Windows", "", "windows"),
+        ("1.3.6.1.4.1.99999", "Some UPS card", "", "generic"),
+        ("1.3.6.1.4.1.99999", "Some UPS card", "1.3.6.1.2.1.33.1.2.1.0", "ups-rfc1628"),
+        ("", "", "", "generic"),
+    ],
+)
+def test_longest_prefix_then_existence_then_description(
+    oid: str, descr: str, answers: str, name: str
+) -> None:
+    answered = encode_oid(answers) if answers else b""
+    object_id = encode_oid(oid) if oid else b""
+    assert best_match(SHIPPED.values(), object_id, descr, lambda asked: asked == answered) == name
+
+
+def test_existence_is_asked_only_when_the_rest_fits() -> None:
+    asked: list[bytes] = []
+    profile = Profile(
+        "p", (Match(encode_oid("1.3.6.1.4.1.1"), re.compile("box"), encode_oid("1.3.6.1.4.1.1.9.0")),), {}, ()
+    )
+
+    def exists(oid: bytes) -> bool:
+        asked.append(oid)
+        return True
+
+    assert best_match([profile], encode_oid("1.3.6.1.4.1.2"), "box", exists) == "generic"
+    assert best_match([profile], encode_oid("1.3.6.1.4.1.1.5"), "other", exists) == "generic"
+    assert not asked
+    assert best_match([profile], encode_oid("1.3.6.1.4.1.1.5"), "box", exists) == "p"
+
+
+def test_formulas() -> None:
+    known = {"a": 6.0, "b": 2.0, "zero": 0.0}
+    for text, value in (
+        ("a / b - 1", 2.0),
+        ("-a * 10 ** -b", -0.06),
+        ("(a + b) / zero", None),
+        ("a * c", None),
+    ):
+        result = compile_expression(text).evaluate(known.get)
+        assert result == (pytest.approx(value) if value is not None else None)
+    assert compile_expression("0 - a ** 0.5").evaluate({"a": 4.0}.get) == -2
+    assert compile_expression("a ** 0.5").evaluate({"a": -4.0}.get) is None
+    assert compile_expression("10 ** a").evaluate({"a": 9999.0}.get) is None
+    for bad in ("a.b", "a[0]", "f(a)", "a if b else c", "'x'", "True", "a % b", "lambda: 1", "a" * 300):
+        with pytest.raises(InputError):
+            compile_expression(bad)
+
+
+@pytest.mark.parametrize(
+    ("tag", "value", "text", "number"),
+    [
+        (ber.OCTET_STRING, "核心交换机\0\0".encode(), "核心交换机", None),
+        (ber.OCTET_STRING, "门诊楼接入".encode("gbk"), "门诊楼接入", None),
+        (ber.OCTET_STRING, b" 4.47 %", "4.47 %", 4.47),
+        (ber.OCTET_STRING, b"cpu 5", "cpu 5", None),
+        (ber.OCTET_STRING, b"\x00\x50\xc2\x00\x00\x01", "50:c2:00:00:01", None),
+        (ber.OCTET_STRING, b"", "", None),
+        (ber.OBJECT_ID, encode_oid("1.3.6.1"), "1.3.6.1", None),
+        (ber.IP_ADDRESS, b"\x0a\x00\x00\x01", "10.0.0.1", None),
+        (ber.OPAQUE, b"\x9f\x78\x04" + struct.pack(">f", 1.5), "9f:78:04:3f:c0", 1.5),
+        (ber.INTEGER, -5, "-5", -5),
+        (ber.NULL, None, "", None),
+    ],
+)
+def test_values_of_real_agents(tag: int, value: bytes | int | None, text: str, number: float | None) -> None:
+    assert text_of((tag, value)) == text
+    assert number_of((tag, value)) == number
+
+
+@given(st.sampled_from([ber.OCTET_STRING, ber.OPAQUE]), st.binary(max_size=40))
+def test_any_octets_are_text_or_hex(tag: int, octets: bytes) -> None:
+    text = text_of((tag, octets))
+    assert all(character.isprintable() or character in "\r\n\t" for character in text)
+    assert isinstance(number_of((tag, octets)), float | None)
+
+
+def test_mac_addresses() -> None:
+    assert mac_of("", b"\x00\x50\xc2\x00\x00\x01") == "00:50:c2:00:00:01"
+    assert mac_of("", bytes(6)) is None
+    assert mac_of("00:50:c2:00:00:01", b"00:50:c2:00:00:01") == "00:50:c2:00:00:01"
+    assert mac_of("nonsense", b"nonsense") is None
+
+
+def _storage(**formulas: str) -> Module:
+    base = encode_oid("1.3.6.1.4.1.1")
+    aliases = ("used", "size", "free", "percent")
+    return Module(
+        "m",
+        columns={alias: base + bytes((at,)) for at, alias in enumerate(aliases, 1)},
+        rows=(
+            Emit(
+                "storage",
+                name=(Template((("disk", ""),)),),
+                formulas={key: compile_expression(text) for key, text in formulas.items()},
+            ),
+        ),
+    )
+
+
+@pytest.mark.parametrize(
+    ("cells", "expected"),
+    [
+        ({"used": 25, "size": 100}, (25, 100, 0.25)),
+        ({"free": 75, "size": 100}, (25, 100, 0.25)),
+        ({"used": 25, "free": 75}, (25, 100, 0.25)),
+        ({"percent": 25, "size": 100}, (25, 100, 0.25)),
+        ({"percent": 25}, (None, None, 0.25)),
+        ({"percent": 25, "size": 0}, (None, None, 0.25)),
+        ({"used": 200, "size": 100}, None),
+        ({"used": 0, "size": 0}, None),
+        ({"size": 100}, None),
+        ({"percent": 101}, None),
+    ],
+)
+def test_space_from_what_is_known(
+    cells: dict[str, int], expected: tuple[int | None, int | None, float] | None
+) -> None:
+    module = _storage(used="used", size="size", free="free", percent="percent")
+    columns = {module.columns[alias]: {b"\x01": (ber.INTEGER, value)} for alias, value in cells.items()}
+    report = Report()
+    read_module(module, {}, columns, report)
+    if expected is None:
+        assert report.storage == []
+        return
+    used, size, ratio = expected
+    assert report.storage == [
+        {"name": "disk", "used_bytes": used, "size_bytes": size, "utilization_ratio": ratio}
+    ]
+
+
+def test_equal_names_stay_two_series_and_the_load_is_the_mean() -> None:
+    module = _storage(used="used", size="size")
+    rows = {b"\x01": (ber.INTEGER, 10), b"\x02": (ber.INTEGER, 20)}
+    report = Report()
+    read_module(module, {}, {module.columns["used"]: rows, module.columns["size"]: rows}, report)
+    assert [entry["name"] for entry in report.storage] == ["disk", "disk (2)"]
+    assert len({(reading.name, reading.labels) for reading in report.readings}) == 4
+    report.processors += [{"name": "a", "utilization_ratio": 0.2}, {"name": "b", "utilization_ratio": 0.6}]
+    summarise(report)
+    assert [reading.value for reading in report.readings if reading.name == "device_cpu_ratio"] == [0.4]
