@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
 
 from monitor.metrics.interface import Bools, Floats, Ints, Labels
+from monitor.metrics.promql.memo import LabelMemo
 from monitor.metrics.promql.nodes import Aggregate
 from monitor.metrics.promql.quantile import quantile_of
 from monitor.metrics.promql.values import (
@@ -18,6 +19,7 @@ from monitor.metrics.promql.values import (
     Table,
     Value,
     compact,
+    distinct,
     execution_error,
     pick,
     scalar_of,
@@ -39,14 +41,16 @@ class Groups:
 
     __slots__ = ("codes", "dropped", "labels", "order", "present", "starts", "values")
 
-    def __init__(self, table: Table, names: Sequence[str], *, by: bool) -> None:
-        wanted = frozenset(names)
-        index: dict[Labels, int] = {}
-        codes = [index.setdefault(group_key(item, wanted, by=by), len(index)) for item in table.labels]
-        self.codes = np.array(codes, np.int64)
-        self.labels: list[Labels] = list(index)
-        self.order = np.argsort(self.codes, kind="stable")
-        self.starts = np.searchsorted(self.codes[self.order], np.arange(len(self.labels)))
+    def __init__(self, table: Table, node: Aggregate, memo: LabelMemo) -> None:
+        names = frozenset(node.labels)
+
+        def work_out() -> tuple[list[Labels], Ints, Ints, Ints]:
+            labels, codes = distinct(group_key(item, names, by=node.by) for item in table.labels)
+            order = np.argsort(codes, kind="stable")
+            return labels, codes, order, np.searchsorted(codes[order], np.arange(len(labels)))
+
+        found = memo.of(("group", node.by, names), table.labels, work_out)
+        self.labels, self.codes, self.order, self.starts = found
         self.values: Floats = table.values[:, self.order]
         self.present: Bools = table.present[:, self.order]
         self.dropped: Bools = np.zeros(len(self.labels), np.bool_)
@@ -137,7 +141,7 @@ def aggregate(context: Context, node: Aggregate, table: Table, param: Value | No
         return table
     if node.op == "count_values":
         return _count_values(node, table, param)
-    groups = Groups(table, node.labels, by=node.by)
+    groups = Groups(table, node, context.memo)
     values = _quantile(context, groups, param) if node.op == "quantile" else _SIMPLE[node.op](groups)
     return Table(groups.labels, values, groups.counts() > 0, groups.dropped)
 
@@ -163,7 +167,7 @@ def _extremes(context: Context, node: Aggregate, table: Table, param: Value | No
     keys = -table.values if node.op == "topk" else table.values
     kept = np.zeros(table.present.shape, np.bool_)
     order: list[int] = []
-    for members in Groups(table, node.labels, by=node.by).members():
+    for members in Groups(table, node, context.memo).members():
         context.budget.check()
         for step in range(len(limits)):
             here = members[table.present[step, members]]

@@ -17,9 +17,11 @@ from monitor.metrics.promql.nodes import Binary, Matching
 from monitor.metrics.promql.values import (
     IDENTITY,
     NAME,
+    Context,
     Table,
     Value,
     compact,
+    distinct,
     execution_error,
     merge,
     scalar_of,
@@ -52,14 +54,18 @@ _COMPARISON: Mapping[str, Callable[[Floats, Floats], Bools]] = MappingProxyType(
 _SETS = frozenset(("and", "or", "unless"))
 
 
-def apply(node: Binary, left: Value, right: Value) -> Value:
+def apply(context: Context, node: Binary, left: Value, right: Value) -> Value:
     """One binary operation over evaluated operands."""
     if isinstance(left, np.ndarray) and isinstance(right, np.ndarray):
         if node.op in _COMPARISON:
             return _COMPARISON[node.op](left, right).astype(np.float64)
         return _ARITHMETIC[node.op](left, right)
     if isinstance(left, Table) and isinstance(right, Table):
-        return _set_operation(node, left, right) if node.op in _SETS else _join(node, left, right)
+        return (
+            _set_operation(context, node, left, right)
+            if node.op in _SETS
+            else _join(context, node, left, right)
+        )
     if isinstance(left, Table):
         return _with_scalar(node, left, scalar_of(right)[:, None], scalar_first=False)
     return _with_scalar(node, table_of(right), scalar_of(left)[:, None], scalar_first=True)
@@ -110,30 +116,30 @@ class _Side:
         return counts.T
 
 
-def _sides(left: Table, right: Table, matching: Matching) -> tuple[_Side, _Side, list[Labels]]:
+def _sides(
+    context: Context, left: Table, right: Table, matching: Matching
+) -> tuple[_Side, _Side, list[Labels]]:
     names = frozenset(matching.labels)
-    index: dict[Labels, int] = {}
-
-    def codes(table: Table) -> Ints:
-        return np.array(
-            [index.setdefault(signature(item, matching, names), len(index)) for item in table.labels],
-            np.int64,
-        )
-
-    a, b = codes(left), codes(right)
-    return _Side(left, a, len(index)), _Side(right, b, len(index)), list(index)
+    both = [*left.labels, *right.labels]
+    keys, codes = context.memo.of(
+        ("sides", matching.on, names),
+        both,
+        lambda: distinct(signature(item, matching, names) for item in both),
+    )
+    count = len(left.labels)
+    return _Side(left, codes[:count], len(keys)), _Side(right, codes[count:], len(keys)), keys
 
 
-def _set_operation(node: Binary, left: Table, right: Table) -> Table:
-    a, b, _ = _sides(left, right, node.matching)
+def _set_operation(context: Context, node: Binary, left: Table, right: Table) -> Table:
+    a, b, _ = _sides(context, left, right, node.matching)
     if node.op == "or":
         extra = replace(right, present=right.present & ~a.seen()[:, b.codes])
-        return _beside(left, compact(extra))
+        return _beside(context, left, compact(extra))
     other = b.seen()[:, a.codes]
     return compact(replace(left, present=left.present & (other if node.op == "and" else ~other)))
 
 
-def _beside(left: Table, right: Table) -> Table:
+def _beside(context: Context, left: Table, right: Table) -> Table:
     """Both tables' columns; equal label sets become one column."""
     joined = Table(
         [*left.labels, *right.labels],
@@ -141,12 +147,12 @@ def _beside(left: Table, right: Table) -> Table:
         np.concatenate((left.present, right.present), axis=1),
         np.concatenate((left.dropped, right.dropped)),
     )
-    return merge(joined)
+    return merge(joined, context.memo)
 
 
-def _join(node: Binary, left: Table, right: Table) -> Table:
+def _join(context: Context, node: Binary, left: Table, right: Table) -> Table:
     matching = node.matching
-    a, b, keys = _sides(left, right, matching)
+    a, b, keys = _sides(context, left, right, matching)
     many, one = (b, a) if matching.many == "right" else (a, b)
     # As in Prometheus, with group_right the two fill values change sides too: `fill_left` is for the many side.
     many, one = _filled(many, one, keys, matching.fill_left), _filled(one, many, keys, matching.fill_right)
@@ -157,17 +163,23 @@ def _join(node: Binary, left: Table, right: Table) -> Table:
     values, keep = _compute(node, *operands)
     matched = many.table.present[:, rows] & one.table.present[:, columns]
     changes_name = node.op in _ARITHMETIC
-    labels = [
-        _result_labels(many.table.labels[i], one.table.labels[j], matching, changes_name=changes_name)
-        for i, j in zip(rows.tolist(), columns.tolist(), strict=True)
-    ]
+    labels = context.memo.of(
+        ("join", matching, changes_name, len(many.table.labels)),
+        [*many.table.labels, *one.table.labels],
+        lambda: [
+            _result_labels(many.table.labels[i], one.table.labels[j], matching, changes_name=changes_name)
+            for i, j in zip(rows.tolist(), columns.tolist(), strict=True)
+        ],
+    )
     dropped = many.table.dropped[rows] | (changes_name or node.bool_modifier)
     if not matching.many:
         _check_pairs(many.codes[rows], matched, keys)
     result = compact(Table(labels, values, matched & keep, dropped))
     if matching.many:
-        return merge(result, "multiple matches for labels: grouping labels must ensure unique matches")
-    return merge(result)
+        return merge(
+            result, context.memo, "multiple matches for labels: grouping labels must ensure unique matches"
+        )
+    return merge(result, context.memo)
 
 
 def _filled(side: _Side, other: _Side, keys: Sequence[Labels], value: float | None) -> _Side:

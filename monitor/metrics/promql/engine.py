@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from types import MappingProxyType
 
@@ -10,6 +11,7 @@ import numpy as np
 from monitor.metrics.errors import QueryError
 from monitor.metrics.interface import (
     Ints,
+    Labels,
     Limits,
     Matrix,
     MetricStore,
@@ -22,6 +24,7 @@ from monitor.metrics.interface import (
 )
 from monitor.metrics.promql.compile import CompiledPlan, compile_plan
 from monitor.metrics.promql.evaluate import Evaluator, table_of_any
+from monitor.metrics.promql.memo import LabelMemo
 from monitor.metrics.promql.values import (
     Budget,
     Table,
@@ -45,6 +48,7 @@ class PromqlEngine:
     def __init__(self, store: MetricStore, limits: Limits | None = None) -> None:
         self._store = store
         self._limits = limits or Limits()
+        self._memo = LabelMemo()
         self._compile = lru_cache(_PLANS_KEPT)(compile_plan)
 
     def compile(self, expression: str) -> CompiledPlan:
@@ -61,7 +65,7 @@ class PromqlEngine:
             return Text(at_ms, text_of(value))
         if plan.kind == "matrix":
             return _raw(windows_of(value))
-        table = _alive(drop_names(table_of(value)))
+        table = _alive(drop_names(table_of(value), self._memo))
         return Vector(at_ms, list(table.labels), np.ascontiguousarray(table.values[0]))
 
     def range(
@@ -74,9 +78,9 @@ class PromqlEngine:
                 f'invalid expression type "{_KINDS[plan.kind]}" for range query, must be Scalar or instant Vector'
             )
         steps = _grid(start_ms, end_ms, step_ms, limits or self._limits)
-        table = _alive(drop_names(table_of_any(self._evaluate(plan, steps, limits, end_ms, step_ms))))
-        order = sorted(range(len(table.labels)), key=table.labels.__getitem__)
-        table = pick(table, np.array(order, np.int64))
+        value = self._evaluate(plan, steps, limits, end_ms, step_ms)
+        table = _alive(drop_names(table_of_any(value), self._memo))
+        table = pick(table, self._memo.of("sorted", table.labels, lambda: _sorted(table.labels)))
         return Matrix(list(table.labels), steps, table.values, table.present)
 
     def _plan(self, query: str | Plan, limits: Limits | None) -> CompiledPlan:
@@ -89,7 +93,7 @@ class PromqlEngine:
         self, plan: CompiledPlan, steps: Ints, limits: Limits | None, end_ms: int, step_ms: int = 0
     ) -> Value:
         budget = Budget(limits or self._limits)
-        evaluator = Evaluator(self._store, int(steps[0]), end_ms, step_ms, budget)
+        evaluator = Evaluator(self._store, self._memo, int(steps[0]), end_ms, step_ms, budget)
         # Division by zero, overflow and NaN are ordinary results in PromQL.
         with np.errstate(all="ignore"):
             return evaluator.evaluate(plan.root, steps)
@@ -112,6 +116,10 @@ def _grid(start_ms: int, end_ms: int, step_ms: int, limits: Limits) -> Ints:
             "Try decreasing the query resolution (?step=XX)"
         )
     return np.arange(start_ms, end_ms + 1, step_ms, dtype=np.int64)
+
+
+def _sorted(labels: Sequence[Labels]) -> Ints:
+    return np.array(sorted(range(len(labels)), key=labels.__getitem__), np.int64)
 
 
 def _alive(table: Table) -> Table:

@@ -11,6 +11,7 @@ from monitor.metrics.interface import Ints, MetricStore
 from monitor.metrics.promql import binary, samples
 from monitor.metrics.promql.aggregate import aggregate
 from monitor.metrics.promql.functions import FUNCTIONS
+from monitor.metrics.promql.memo import LabelMemo
 from monitor.metrics.promql.nodes import (
     Aggregate,
     At,
@@ -43,11 +44,14 @@ DEFAULT_SUBQUERY_STEP_MS = 60_000
 class Evaluator:
     """One query over one store. `start_ms` and `end_ms` are what `@ start()` and `@ end()` mean."""
 
-    __slots__ = ("_bounds", "_budget", "_step_ms", "_store")
+    __slots__ = ("_bounds", "_budget", "_memo", "_step_ms", "_store")
 
-    def __init__(self, store: MetricStore, start_ms: int, end_ms: int, step_ms: int, budget: Budget) -> None:
+    def __init__(
+        self, store: MetricStore, memo: LabelMemo, start_ms: int, end_ms: int, step_ms: int, budget: Budget
+    ) -> None:
         self._store = store
         self._bounds = {Bound.START: start_ms, Bound.END: end_ms}
+        self._memo = memo
         self._step_ms = step_ms
         self._budget = budget
 
@@ -73,14 +77,21 @@ class Evaluator:
                     self._context(steps), node, table_of(self.evaluate(node.inner, steps)), param
                 )
             case Binary():
-                return binary.apply(node, self.evaluate(node.left, steps), self.evaluate(node.right, steps))
+                return binary.apply(
+                    self._context(steps),
+                    node,
+                    self.evaluate(node.left, steps),
+                    self.evaluate(node.right, steps),
+                )
             case Negate(inner=inner):
                 return _negated(self.evaluate(inner, steps))
             case Fixed(inner=inner):
                 return _spread(self.evaluate(inner, steps[:1]), len(steps))
 
     def _context(self, steps: Ints) -> Context:
-        return Context(steps, self._budget, self._bounds[Bound.START], self._bounds[Bound.END], self._step_ms)
+        return Context(
+            steps, self._budget, self._memo, self._bounds[Bound.START], self._bounds[Bound.END], self._step_ms
+        )
 
     def _times(self, steps: Ints, at: At, offset_ms: int) -> Ints:
         if at is None:

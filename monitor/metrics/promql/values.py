@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from monitor.metrics.errors import QueryError
 from monitor.metrics.interface import Bools, Floats, Ints, Labels, Limits
+from monitor.metrics.promql.memo import LabelMemo
 
 NAME = "__name__"
 IDENTITY = frozenset((NAME, "__type__", "__unit__"))
@@ -96,6 +97,7 @@ class Context:
 
     steps: Ints
     budget: Budget
+    memo: LabelMemo
     start_ms: int
     end_ms: int
     step_ms: int
@@ -142,36 +144,48 @@ def with_dropped_names(table: Table) -> Table:
     return replace(table, dropped=np.ones(len(table.labels), np.bool_))
 
 
-def drop_names(table: Table) -> Table:
+def drop_names(table: Table, memo: LabelMemo) -> Table:
     """Carry out the pending name drops and merge columns that became the same series."""
     if bool(table.dropped.any()):
-        labels = [
-            without_name(item) if gone else item
-            for item, gone in zip(table.labels, table.dropped.tolist(), strict=True)
-        ]
-        table = replace(table, labels=labels, dropped=np.zeros(len(labels), np.bool_))
-    return merge(table)
+        gone = table.dropped.tolist()
+
+        def labels() -> list[Labels]:
+            return [
+                without_name(item) if drop else item for item, drop in zip(table.labels, gone, strict=True)
+            ]
+
+        kept = np.zeros(len(gone), np.bool_)
+        shown = memo.of(("drop_names", table.dropped.tobytes()), table.labels, labels)
+        table = replace(table, labels=shown, dropped=kept)
+    return merge(table, memo)
 
 
-def merge(table: Table, message: str = "vector cannot contain metrics with the same labelset") -> Table:
+def merge(
+    table: Table, memo: LabelMemo, message: str = "vector cannot contain metrics with the same labelset"
+) -> Table:
     """Merge columns with equal labels. Raises QueryError with `message` when both have a value at one step."""
-    index: dict[Labels, int] = {}
-    codes = [index.setdefault(item, len(index)) for item in table.labels]
+    index, codes = memo.of("merge", table.labels, lambda: distinct(table.labels))
     if len(index) == len(codes):
         return table
-    group = np.array(codes, np.int64)
     steps = table.present.shape[0]
     values = np.zeros((steps, len(index)))
     present = np.zeros((steps, len(index)), np.bool_)
     dropped = np.zeros(len(index), np.bool_)
-    for column, target in enumerate(codes):
+    for column, target in enumerate(codes.tolist()):
         mask = table.present[:, column]
         if bool((present[:, target] & mask).any()):
             raise execution_error(message)
         values[mask, target] = table.values[mask, column]
         present[:, target] |= mask
-    np.logical_or.at(dropped, group, table.dropped)
-    return Table(list(index), values, present, dropped)
+    np.logical_or.at(dropped, codes, table.dropped)
+    return Table(index, values, present, dropped)
+
+
+def distinct(labels: Iterable[Labels]) -> tuple[list[Labels], Ints]:
+    """The different label sets in the order they come, and for each given one its place among them."""
+    index: dict[Labels, int] = {}
+    codes = [index.setdefault(item, len(index)) for item in labels]
+    return list(index), np.array(codes, np.int64)
 
 
 def scalar_of(value: Value) -> Floats:

@@ -36,7 +36,9 @@ def _with_label(labels: Labels, name: str, value: str) -> Labels:
     return tuple(sorted(items))
 
 
-def _relabel(table: Table, target: str, change: Callable[[Mapping[str, str]], str | None]) -> Table:
+def _relabel(
+    context: Context, table: Table, target: str, change: Callable[[Mapping[str, str]], str | None]
+) -> Table:
     """Set label `target` of every column to what `change` gives; None leaves the column alone."""
     labels: list[Labels] = []
     dropped = table.dropped.copy()
@@ -45,7 +47,7 @@ def _relabel(table: Table, target: str, change: Callable[[Mapping[str, str]], st
         labels.append(item if value is None else _with_label(item, target, value))
         if value is not None and target == NAME:
             dropped[column] = False
-    return merge(Table(labels, table.values, table.present, dropped))
+    return merge(Table(labels, table.values, table.present, dropped), context.memo)
 
 
 def _expand(template: str, match: Any) -> str:
@@ -79,7 +81,7 @@ def _label_replace(context: Context, call: Call, args: Sequence[Value]) -> Table
         match = regex.fullmatch(labels.get(source, ""))
         return None if match is None else _expand(replacement, match)
 
-    return _relabel(table_of(args[0]), target, change)
+    return _relabel(context, table_of(args[0]), target, change)
 
 
 def _label_join(context: Context, call: Call, args: Sequence[Value]) -> Table:
@@ -92,7 +94,7 @@ def _label_join(context: Context, call: Call, args: Sequence[Value]) -> Table:
     def change(labels: Mapping[str, str]) -> str:
         return separator.join(labels.get(source, "") for source in sources)
 
-    return _relabel(table_of(args[0]), target, change)
+    return _relabel(context, table_of(args[0]), target, change)
 
 
 def _natural(text: str) -> list[tuple[int, int, str]]:
