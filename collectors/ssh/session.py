@@ -238,6 +238,9 @@ def _exchange(
         if families:
             transport.get_security_options().key_types = families
         transport.start_client(timeout=target.timeout)
+        # start_client returns without an error, and without a session, when its time is over.
+        if not transport.initial_kex_done:
+            raise TimeoutError
     except paramiko.ssh_exception.IncompatiblePeer as error:
         transport.close()
         if optional:
