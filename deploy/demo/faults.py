@@ -47,7 +47,7 @@ SCRIPT = (
     Fault("H006-CORE-1", Effect.FAN_FAILED, 30, 5400, 7200),
     Fault("H003-DB-1", Effect.DISK_FILLING, 20, 2400, 3600),
     Fault("H001-HIS-1", Effect.HIGH_CPU, 90, 600, 1800),
-    Fault("H009-ACC-2", Effect.INTERFACE_ERRORS, 30, 1800, 2700),
+    Fault("H009-ACC-2", Effect.INTERFACE_ERRORS, 0, 3600, 3600),  # never ends: a counter must not fall
     Fault("H010-CORE-1", Effect.SILENT, 300, 500, 2100),
     Fault("H017-WAN-1", Effect.UPLINK_CUT, 700, 260, 2400),
     Fault("H004-HIS-1", Effect.SILENT, 1000, 180, 3000),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from deploy.demo.agents.tree import C32, C64, GAUGE, INT, OBJECT, STR, TICKS, Row, object_id, oid, seed
 from deploy.demo.faults import Effect
-from deploy.demo.signals import counter
+from deploy.demo.signals import ORIGIN, counter
 
 BOOT = 1_788_000_000.0  # every simulated device last started then, in August 2026
 SYSTEM = oid("1.3.6.1.2.1.1")
@@ -52,7 +52,7 @@ def interface_rows(device: str, ports: Sequence[Port], t: float, faults: Mapping
         octets_in, octets_out = counter(t, rate, key), counter(t, rate * 0.6, key + 1)
         errors = counter(t, 0.0004, key + 2)
         if Effect.INTERFACE_ERRORS in faults and port is ports[1]:
-            errors += int(t * 14)
+            errors += int((t - ORIGIN) * 14)
         i = port.index
         mac = bytes((0x02, 0x5A)) + key.to_bytes(4, "big")
         rows += [
