@@ -18,7 +18,7 @@ from typing import TypeVar
 
 from monitor.clock import Clock
 from playbooks.formats import Limits
-from playbooks.guard import Target, Warrant, normalise
+from playbooks.guard import Target, Warrant, normalise, window_reason
 from playbooks.pacing import Budget, TokenBucket
 from playbooks.steps.interface import ClosedError, RefusedError, SilentError, TlsFacts
 
@@ -155,7 +155,10 @@ class Gate:
     def _permit(self, target: Target, address: str, transport: str, port: int) -> None:
         if self.stop.check():
             raise RefusedError(self.stop.reason)
-        reason = self._warrant.refusal(target.device, address, transport, port, self._clock.now_ms())
+        now = self._clock.now_ms()
+        if closed := window_reason(self._warrant.window, now):
+            self.stop.set(closed)
+        reason = self._warrant.refusal(target.device, address, transport, port, now)
         if reason:
             raise RefusedError(reason)
 
@@ -275,6 +278,10 @@ class HostStream:
         self._port = port
         self._reader = reader
         self._writer = writer
+
+    def close(self) -> None:
+        """Close now, without lingering."""
+        self._writer.transport.abort()
 
     async def send(self, data: bytes) -> None:
         """Send; asks the gate again."""

@@ -52,7 +52,11 @@ class SilentError(ZhishouError):
 
 
 class Stream(Protocol):
-    """One connection of the gate; closed by the gate when the exchange ends."""
+    """One connection of the gate; closed by the gate when the exchange ends, or before."""
+
+    def close(self) -> None:
+        """Close now, without lingering."""
+        ...
 
     async def send(self, data: bytes) -> None:
         """Send; counted and paced. Raises RefusedError once the run must stop."""

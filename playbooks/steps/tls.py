@@ -130,6 +130,7 @@ class TlsStep:
             if not chunk:
                 break
             answer += chunk
+        stream.close()  # a server that serves one at a time is free again
         try:
             return parse_reply(answer)
         except InputError:

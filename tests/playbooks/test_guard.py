@@ -77,7 +77,12 @@ def test_what_is_excluded_and_why(changes: dict[str, object], scope: dict[str, o
 
 @pytest.mark.parametrize(
     "protected",
-    [{"do_not_probe": "dialysis"}, {"kind": Kind.MEDICAL}, {"tags": ("icu",)}, {"site": H031, "do_not_probe": "y"}],
+    [
+        {"do_not_probe": "dialysis"},
+        {"kind": Kind.MEDICAL},
+        {"tags": ("icu",)},
+        {"site": H031, "do_not_probe": "y"},
+    ],
 )
 def test_an_address_shared_with_a_protected_device_is_nobody_s_target(protected: dict[str, object]) -> None:
     world = inventory(device("server", "127.0.1.1"), device("pump", "pump.local", **protected))
@@ -146,7 +151,11 @@ def test_without_two_valid_signatures_there_is_none(approvals: tuple[Approval, .
 
 def test_every_target_site_must_consent() -> None:
     other = written(
-        approvers=[{"user": "c", "site": "city"}, {"user": "d", "site": "H031"}, {"user": "b", "site": "H012"}]
+        approvers=[
+            {"user": "c", "site": "city"},
+            {"user": "d", "site": "H031"},
+            {"user": "b", "site": "H012"},
+        ]
     )
     digest = guard.digest_of(other, CHECKS, DECISION)
     two = (Approval("c", "city", digest), Approval("d", "H031", digest))
@@ -163,7 +172,11 @@ def test_every_target_site_must_consent() -> None:
         {"authorisation": {"document_sha256": "cd" * 32, "window": window()}},
         {"authorisation": {"document_sha256": "ab" * 32, "window": window(NOON - HOUR, NOON + 2 * HOUR)}},
         {"stop_if": ["device_down_in_scope"]},
-        {"credentials": {"default_creds": {"enabled": True, "attempts_per_account": 1, "per_device_per_day": 1}}},
+        {
+            "credentials": {
+                "default_creds": {"enabled": True, "attempts_per_account": 1, "per_device_per_day": 1}
+            }
+        },
         {"suite": ["planted", "exposure-basic"]},
     ],
 )
@@ -248,10 +261,14 @@ def test_an_unknown_lockout_policy_means_no_credentials(policy: CredentialPolicy
     assert (guard.credential_reason(policy) == "") is allowed
 
 
-addresses = st.sampled_from(["127.0.1.1", "127.0.1.2", "127.0.1.3", "::1", "0.0.0.0", "224.0.0.1", "", "name.local"])
+addresses = st.sampled_from(
+    ["127.0.1.1", "127.0.1.2", "127.0.1.3", "::1", "0.0.0.0", "224.0.0.1", "", "name.local"]
+)
 some_devices = st.lists(
     st.builds(
-        lambda n, address, kind, reason, tags: device(f"d{n}", address, kind=kind, do_not_probe=reason, tags=tags),
+        lambda n, address, kind, reason, tags: device(
+            f"d{n}", address, kind=kind, do_not_probe=reason, tags=tags
+        ),
         st.integers(0, 9),
         addresses,
         st.sampled_from(list(Kind)),

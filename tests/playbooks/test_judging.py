@@ -25,7 +25,9 @@ def answered(text: str, **parts: str) -> Observation:
 
 
 @pytest.mark.parametrize("reach", [Reach.SILENT, Reach.BLOCKED, Reach.ERROR, Reach.CLOSED, Reach.QUIET])
-@pytest.mark.parametrize("matcher", [Matcher("word", values=("x",)), Matcher("word", values=("x",), negative=True)])
+@pytest.mark.parametrize(
+    "matcher", [Matcher("word", values=("x",)), Matcher("word", values=("x",), negative=True)]
+)
 def test_what_did_not_answer_never_passes_and_is_no_finding(reach: Reach, matcher: Matcher) -> None:
     outcome, reason = judge(Exchange(1, matchers=(matcher,)), Observation(reach, reason="why"))
     assert outcome not in (Outcome.PASS, Outcome.FINDING)
@@ -89,7 +91,9 @@ def loaded(**more: object) -> Check:
     return load_check(check("redis", 6379, **more), "c.yml", STEPS)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("secret", ["requirepass hunter2", "Password: hunter2", "token=hunter2", "db_pwd = hunter2"])
+@pytest.mark.parametrize(
+    "secret", ["requirepass hunter2", "Password: hunter2", "token=hunter2", "db_pwd = hunter2"]
+)
 def test_secrets_never_reach_the_evidence(secret: str) -> None:
     kept = evidence(loaded(), answered("+PONG " + secret))
     assert "hunter2" not in kept
@@ -109,7 +113,9 @@ def test_evidence_is_capped_and_printable(data: bytes) -> None:
 
 
 @given(st.floats(1, 500), st.lists(st.tuples(st.integers(1, 10), st.floats(0, 1)), min_size=1, max_size=60))
-def test_a_bucket_never_lets_more_through_than_burst_and_rate(rate: float, calls: list[tuple[int, float]]) -> None:
+def test_a_bucket_never_lets_more_through_than_burst_and_rate(
+    rate: float, calls: list[tuple[int, float]]
+) -> None:
     bucket, now, sent = TokenBucket(rate, 5.0), 0.0, 0
     for packets, pause in calls:
         now += pause
@@ -167,7 +173,14 @@ def test_only_findings_and_passes_say_anything(outcome: Outcome, recognised: boo
 
 
 def reason(state: FindingState, to: FindingState, **changes: object) -> str:
-    given_: dict[str, object] = {"actor": "x", "owner": "o", "held_by": "o", "until": 2000, "note": "n", "now": 1000}
+    given_: dict[str, object] = {
+        "actor": "x",
+        "owner": "o",
+        "held_by": "o",
+        "until": 2000,
+        "note": "n",
+        "now": 1000,
+    }
     return findings.move_reason(state, to, **{**given_, **changes})  # type: ignore[arg-type]
 
 

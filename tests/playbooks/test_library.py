@@ -68,7 +68,10 @@ def edited(text: str, edit: object) -> str:
         (lambda d: d["info"]["metadata"].update({"max-request": 0}), "not within"),
         (lambda d: d.update(id="../x"), "identifier"),
         (lambda d: d["evidence"].update(keep=["response-99999"]), "response-N"),
-        (lambda d: d["tcp"].extend(json.loads(json.dumps(dict(d["tcp"][0], port=n))) for n in range(1, 6)), "max-request"),
+        (
+            lambda d: d["tcp"].extend(json.loads(json.dumps(dict(d["tcp"][0], port=n))) for n in range(1, 6)),
+            "max-request",
+        ),
     ],
 )
 def test_a_wrong_check_is_refused_with_file_and_line(edit: object, says: str) -> None:
@@ -132,7 +135,10 @@ def test_duplicate_keys_are_refused() -> None:
         ({"scope": {"include": ["site:"]}}, "neither"),
         ({"scope": {"include": ["site:H012"], "ignore_do_not_probe": True}}, "unknown key"),
         ({"limits": {"pps": 100}}, "missing"),
-        ({"limits": {"pps": 10**9, "per_host_pps": 1, "concurrent_hosts": 1, "max_packets": 1}}, "not within"),
+        (
+            {"limits": {"pps": 10**9, "per_host_pps": 1, "concurrent_hosts": 1, "max_packets": 1}},
+            "not within",
+        ),
         ({"suite": []}, "at least one"),
         ({"stop_if": ["never"]}, "no stop condition"),
         ({"stop_if": ["alert_severity: mild"]}, "no stop condition"),
@@ -141,7 +147,12 @@ def test_duplicate_keys_are_refused() -> None:
         ({"authorisation": {"document_sha256": "ab" * 32, "window": window(0, 10**12)}}, "a year"),
         ({"authorisation": {"document_sha256": "ab" * 32, "window": window(days=["someday"])}}, "not one of"),
         (
-            {"authorisation": {"document_sha256": "ab" * 32, "window": {"from": "2026-11-21T01:00:00", "to": "x"}}},
+            {
+                "authorisation": {
+                    "document_sha256": "ab" * 32,
+                    "window": {"from": "2026-11-21T01:00:00", "to": "x"},
+                }
+            },
             "UTC offset",
         ),
         ({"credentials": {"default_creds": {"enabled": True}}}, "missing"),

@@ -12,7 +12,19 @@ from pathlib import Path
 import yaml
 
 from monitor.clock import to_datetime
-from monitor.model import CollectorId, Device, DeviceId, Grade, Inventory, Kind, Region, RegionId, Scope, Site, SiteId
+from monitor.model import (
+    CollectorId,
+    Device,
+    DeviceId,
+    Grade,
+    Inventory,
+    Kind,
+    Region,
+    RegionId,
+    Scope,
+    Site,
+    SiteId,
+)
 from playbooks.office import SqlOffice
 
 NOON = 1_795_262_400_000  # 2026-11-21T12:00:00Z, a Saturday
@@ -60,7 +72,9 @@ def window(begin: int = NOON - HOUR, end: int = NOON + HOUR, **more: object) -> 
     return {"from": to_datetime(begin).isoformat(), "to": to_datetime(end).isoformat(), **more}
 
 
-def check(identifier: str, port: int, *, protocol: str = "tcp", safety: str = "safe", **exchange: object) -> str:
+def check(
+    identifier: str, port: int, *, protocol: str = "tcp", safety: str = "safe", **exchange: object
+) -> str:
     """A check as YAML: by default it finds a Redis that answers PING."""
     block: dict[str, object] = {"port": port, "matchers": [{"type": "word", "words": ["+PONG"]}]}
     if protocol == "tcp" and not exchange:
@@ -110,7 +124,9 @@ def approve_all(office: SqlOffice, identifier: str = "E-07") -> str:
 class Listener:
     """A TCP service on the loopback; `connections` counts everybody who came, `reply` is what it says to data."""
 
-    def __init__(self, host: str, *, greeting: bytes = b"", reply: bytes = b"", port: int = 0, delay: float = 0) -> None:
+    def __init__(
+        self, host: str, *, greeting: bytes = b"", reply: bytes = b"", port: int = 0, delay: float = 0
+    ) -> None:
         self._socket = socket.create_server((host, port), backlog=64)
         self.port: int = self._socket.getsockname()[1]
         self.greeting, self.reply, self.delay = greeting, reply, delay
