@@ -235,7 +235,7 @@ def _emit(place: _Place) -> Emit:
         raise place.error(f"kind {kind} is not known (known: {', '.join(KINDS)})")
     formulas, texts = KINDS[kind]
     extra = {"labels", "values"} if kind == "metrics" else {"name", "admin", "oper"}
-    keys = place.mapping({"kind", "where", "when_missing", "states", *extra, *formulas, *texts})
+    keys = place.mapping({"kind", "where", "like", "when_missing", "states", *extra, *formulas, *texts})
     states = {key: value.text() for key, value in _named(keys, "states").items()}
     if bad := set(states.values()) - set(STATES):
         raise keys["states"].error(f"state {', '.join(sorted(bad))} is not one of {', '.join(STATES)}")
@@ -245,6 +245,7 @@ def _emit(place: _Place) -> Emit:
         kind=kind,
         name=tuple(_template(item) for item in keys["name"].items()) if "name" in keys else (),
         where={alias: value.strings() for alias, value in _named(keys, "where").items()},
+        like={alias: value.parsed(re.compile) for alias, value in _named(keys, "like").items()},
         when_missing=keys["when_missing"].text() if "when_missing" in keys else "",
         formulas={key: keys[key].parsed(compile_expression) for key in formulas if key in keys},
         texts={key: _template(keys[key]) for key in (*texts, "admin", "oper") if key in keys},
@@ -288,7 +289,7 @@ def _check_names(module: Module, place: _Place) -> None:
     used = {lookup.by for lookup in module.lookups.values()} | {item.source for item in module.maps.values()}
     used |= set(module.absent)
     for emit in (*module.emit, *module.rows):
-        used |= set(emit.where) | ({emit.when_missing} - {""})
+        used |= set(emit.where) | set(emit.like) | ({emit.when_missing} - {""})
         for formula in (*emit.formulas.values(), *emit.values.values()):
             used |= formula.names
         for template in (*emit.name, *emit.texts.values(), *emit.labels.values()):

@@ -16,7 +16,7 @@ from collectors.snmp.ber import Oid
 
 INDEX = "index"
 
-# kind -> formulas, texts and other keys it takes besides kind, name, where and when_missing
+# kind -> formulas, texts and other keys it takes besides kind, name, where, like and when_missing
 KINDS: Mapping[str, tuple[frozenset[str], frozenset[str]]] = {
     "interface": (frozenset({"speed", "speed_fallback"}), frozenset({"descr", "alias", "mac"})),
     "processor": (frozenset({"percent"}), frozenset()),
@@ -62,6 +62,7 @@ class Emit:
     kind: str
     name: tuple[Template, ...] = ()
     where: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    like: Mapping[str, re.Pattern[str]] = field(default_factory=dict)
     when_missing: str = ""
     formulas: Mapping[str, Expression] = field(default_factory=dict)
     texts: Mapping[str, Template] = field(default_factory=dict)

@@ -117,8 +117,10 @@ class Row:
         return self.index
 
     def applies(self, emit: Emit) -> bool:
-        """Whether `where` and `when_missing` hold."""
+        """Whether `where`, `like` and `when_missing` hold."""
         if emit.when_missing and self.typed(emit.when_missing) is not None:
+            return False
+        if not all(pattern.search(self.text(alias)) for alias, pattern in emit.like.items()):
             return False
         return all(self.text(alias) in allowed for alias, allowed in emit.where.items())
 
@@ -230,7 +232,7 @@ def _interface(emit: Emit, row: Row, report: Report) -> None:
             "alias": row.fill(emit.texts.get("alias")),
             "admin": _ADMIN.get(row.fill(emit.texts.get("admin")) or ""),
             "oper": _OPER.get(row.fill(emit.texts.get("oper")) or ""),
-            "speed_bps": speed or None,
+            "speed_bps": round(speed) if speed else None,
             "mac": mac_of(row.fill(mac) or "", octets),
         }
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import struct
+from functools import lru_cache
 from typing import Final
 
 from collectors.snmp.ber import IP_ADDRESS, OBJECT_ID, OPAQUE, Typed, dotted
@@ -22,13 +23,18 @@ def text_of(typed: Typed) -> str:
         return dotted(value)
     if tag == IP_ADDRESS:
         return ".".join(map(str, value))
+    return _octets_text(value)
+
+
+@lru_cache(maxsize=1 << 14)
+def _octets_text(value: bytes) -> str:
     octets = value.strip(b"\0 \t\r\n")
     for encoding in ("utf-8", "gb18030"):
         try:
             text = octets.decode(encoding)
         except UnicodeDecodeError:
             continue
-        if all(character.isprintable() or character in "\r\n\t" for character in text):
+        if text.isprintable() or all(character.isprintable() or character in "\r\n\t" for character in text):
             return text
     return octets.hex(":")
 
