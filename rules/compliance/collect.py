@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from monitor.devices import FactReader, FactRequest, RawFact, RootfsTarget, SshTarget
@@ -44,28 +44,34 @@ def _parts(source: Source, target: SshTarget | RootfsTarget) -> list[_Part]:
     folder = root / source.folder.lstrip("/")
     if folder.is_symlink() or not folder.is_dir():
         return []
-    files = sorted(p for p in folder.rglob("*") if fnmatch.fnmatch(p.name, source.pattern) and p.is_file())
-    shown = [f"/{path.relative_to(root)}" for path in files if not path.is_symlink()][:MAX_FILES]
+    names = sorted(p for p in folder.rglob("*") if fnmatch.fnmatch(p.name, source.pattern))
+    shown = [f"/{p.relative_to(root)}" for p in names if p.is_symlink() or p.is_file()][:MAX_FILES]
     return [_Part(source, FactRequest(f"{source.id}:{path}", path=path), path) for path in shown]
 
 
 def _merge(source: Source, parts: Sequence[tuple[_Part, RawFact]]) -> Fact:
     if not parts:
         return Fact(source.id, source.folder, "", 0, 0, missing=True, folder=True)
-    if len(parts) == 1 and not source.folder:
-        return _fact(source, parts[0][1], parts[0][1].text)
     first = parts[0][1]
-    if isinstance(parts[0][0].request.argv, tuple) and parts[0][0].request.argv:
-        return _fact(source, first, first.text)
+    if not source.folder or parts[0][0].request.argv:
+        return _fact(source, _grepped(first) if source.folder else first, first.text)
     text = "".join(f"{part.shown}:{line}\n" for part, raw in parts for line in raw.text.splitlines())
-    broken = next((raw for _, raw in parts if raw.error and not raw.missing), first)
-    return _fact(source, broken, text)
+    broken = next((raw for _, raw in parts if raw.error and not raw.missing), None)
+    return _fact(source, broken or replace(first, error="", missing=False), text)
+
+
+def _grepped(raw: RawFact) -> RawFact:
+    """What the exit code and complaints of grep mean: nothing there, or something that could not be read."""
+    complaint = raw.extra.get("stderr", "")
+    if raw.exit_code == 1 or (raw.exit_code == 2 and complaint and "Permission denied" not in complaint):
+        return replace(raw, missing=not raw.text, exit_code=0)
+    if raw.exit_code == 2:
+        return replace(raw, error=raw.error or (complaint.splitlines() or ["grep failed"])[-1])
+    return raw
 
 
 def _fact(source: Source, raw: RawFact, text: str) -> Fact:
     data = text.encode("utf-8", "replace")
-    folder_empty = bool(source.folder) and not text and not raw.missing and raw.exit_code in {1, 2}
-    error = _failure(source, raw) if not (raw.missing or folder_empty) else ""
     return Fact(
         id=source.id,
         source=source.folder or source.path or " ".join(source.argv),
@@ -74,8 +80,8 @@ def _fact(source: Source, raw: RawFact, text: str) -> Fact:
         read_at_ms=raw.read_at_ms,
         raw_sha256=hashlib.sha256(data).hexdigest(),
         raw_sm3=sm3(data),
-        error=error,
-        missing=raw.missing or (folder_empty and raw.exit_code == 2),
+        error="" if raw.missing else _failure(source, raw),
+        missing=raw.missing,
         host_key=raw.host_key,
         folder=bool(source.folder),
         command=bool(source.argv),

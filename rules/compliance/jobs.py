@@ -32,14 +32,14 @@ def assess(context: JobContext, params: Mapping[str, str]) -> Result:
 
 
 def export(context: JobContext, params: Mapping[str, str]) -> Result:
-    """Write the bundle of one assessment below `exports` in the data folder."""
+    """Write the bundle of one assessment below `exports` in the data folder; `file` is its name there."""
     number = _given(params, "assessment")
     if not number.isdigit():
         raise InputError(f"not an assessment number: {number!r}")
     data = register_of(context.runtime).export(context.scope, int(number), context.actor)
     path = context.runtime.settings.folder / "exports" / f"evidence-{number}.zip"
     write_bundle(path, data)
-    return {"file": path.name, "path": str(path), "sha256": hashlib.sha256(data).hexdigest()}
+    return {"file": path.name, "sha256": hashlib.sha256(data).hexdigest()}
 
 
 def write_bundle(path: Path, data: bytes) -> None:

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import version
 
 import structlog
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from monitor.audit import AuditLog
@@ -170,6 +170,11 @@ class ComplianceRegister:
             log.warning("device not read", device=device.id, reason=error.message)
             zh, en = f"设备无法读取:{error.zh}", f"the device could not be read: {error.message}"
             return DeviceResult(device, (), tuple(unreachable(device.id, self._checks, level, zh, en)))
+        except Exception as error:
+            log.exception("collecting failed", device=device.id)
+            kind = type(error).__name__
+            zh, en = f"采集程序出错({kind})", f"collecting failed ({kind})"
+            return DeviceResult(device, (), tuple(unreachable(device.id, self._checks, level, zh, en)))
         return DeviceResult(device, tuple(facts), tuple(judge(device.id, facts, self._checks, level)))
 
     def rejudge(self, scope: Scope, assessment_id: int) -> list[Judgement]:
@@ -262,7 +267,9 @@ class ComplianceRegister:
             objects=0,
             collector=f"{COLLECTOR} {version('zhishou')}",
         )
+        left = update(AssessmentRow).where(AssessmentRow.site == site, AssessmentRow.status == "running")
         with self._database.session() as session:
+            session.execute(left.values(status="failed"))  # its process ended before it did
             session.add(row)
             session.flush()
             return row.id

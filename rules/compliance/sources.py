@@ -1,6 +1,7 @@
 """What can be read from a Linux host: fixed files, folders and exact commands, all read-only.
 
-A folder is read with one `grep` that prints every line with its file name; no shell is involved anywhere.
+A folder is read with one `grep` that prints every line with its file name and follows links (PAM stacks of openEuler
+and Kylin are links); no shell is involved anywhere.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ class Source:
     def request(self) -> FactRequest:
         """How a live host is asked for it."""
         if self.folder:
-            return FactRequest(self.id, argv=("grep", "-rHsI", f"--include={self.pattern}", "", self.folder))
+            return FactRequest(self.id, argv=("grep", "-RHI", f"--include={self.pattern}", "", self.folder))
         return FactRequest(self.id, path=self.path, argv=self.argv)
 
 
