@@ -199,7 +199,7 @@ def _filled(side: _Side, other: _Side, keys: Sequence[Labels], value: float | No
 
 
 def _check_unique(many: _Side, one: _Side, keys: Sequence[Labels], name: str) -> None:
-    if len(np.unique(one.codes)) == len(one.codes):
+    if np.bincount(one.codes).max(initial=0) <= 1:
         return
     busy: Bools = np.any(many.table.present, axis=1, keepdims=True)
     bad = np.argwhere((one.count() > 1) & busy)
@@ -226,9 +226,9 @@ def _pairs(many: _Side, one: _Side) -> tuple[Ints, Ints]:
 
 def _check_pairs(codes: Ints, present: Bools, keys: Sequence[Labels]) -> None:
     """One-to-one: at most one result per match group and step."""
-    groups, inverse = np.unique(codes, return_inverse=True)
-    if len(groups) == len(codes):
+    if np.bincount(codes).max(initial=0) <= 1:
         return
+    groups, inverse = np.unique(codes, return_inverse=True)
     counts = np.zeros((len(groups), present.shape[0]), np.int64)
     np.add.at(counts, inverse, present.T.astype(np.int64))
     bad = np.flatnonzero((counts > 1).any(axis=1))

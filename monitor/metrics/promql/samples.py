@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from monitor.metrics.interface import Floats, Ints, Window, is_stale
+from monitor.metrics.interface import Bools, Codes, Floats, Ints, Window, is_stale
 from monitor.metrics.promql.values import Samples, Table, Windows, compact
 
 LOOKBACK_MS = 300_000
@@ -16,23 +16,39 @@ def flatten(window: Window, *, keep_stale: bool) -> Samples:
     if not keep_stale:
         wanted = wanted & ~is_stale(np.ascontiguousarray(window.values))
     columns, rows = np.nonzero(wanted.T)
-    counts = np.bincount(columns, minlength=len(window.labels))
-    bounds = np.concatenate(([0], np.cumsum(counts))).astype(np.int64)
     return Samples(
         window.labels,
         np.zeros(len(window.labels), np.bool_),
         window.timestamps[rows, window.group[columns]],
         window.values[rows, columns],
-        bounds,
+        _bounds(columns, len(window.labels)),
+        _leaders(window.group, wanted),
     )
 
 
 def from_table(table: Table, grid: Ints) -> Samples:
     """The points of an evaluated table as samples (for subqueries)."""
     columns, rows = np.nonzero(table.present.T)
-    counts = np.bincount(columns, minlength=len(table.labels))
-    bounds = np.concatenate(([0], np.cumsum(counts))).astype(np.int64)
-    return Samples(table.labels, table.dropped, grid[rows], table.values[rows, columns], bounds)
+    series = len(table.labels)
+    leader = _leaders(np.zeros(series, np.int32), table.present)
+    return Samples(
+        table.labels, table.dropped, grid[rows], table.values[rows, columns], _bounds(columns, series), leader
+    )
+
+
+def _bounds(columns: Ints, series: int) -> Ints:
+    return np.concatenate(([0], np.cumsum(np.bincount(columns, minlength=series)))).astype(np.int64)
+
+
+def _leaders(group: Codes, present: Bools) -> Ints:
+    """For each series the first one of its group, if both have samples at the same times, else itself."""
+    series = np.arange(len(group), dtype=np.int64)
+    if not len(group):
+        return series
+    first = np.zeros(int(group.max()) + 1, np.int64)
+    first[group[::-1]] = series[::-1]
+    leader = first[group]
+    return np.where(np.all(present == present[:, leader], axis=0), leader, series)
 
 
 def _count_until(samples: Samples, at: Ints) -> Ints:
@@ -40,13 +56,19 @@ def _count_until(samples: Samples, at: Ints) -> Ints:
     series = len(samples.labels)
     if not len(samples.times):
         return np.zeros((len(at), series), np.int64)
+    leaders = np.flatnonzero(samples.leader == np.arange(series))
+    begin, sizes = samples.bounds[leaders], np.diff(samples.bounds)[leaders]
+    ends = np.cumsum(sizes)
+    flat = np.arange(int(ends[-1])) + np.repeat(begin - (ends - sizes), sizes)
     oldest = int(samples.times.min())
     span = int(samples.times.max()) - oldest + 2
-    owner = np.repeat(np.arange(series, dtype=np.int64), np.diff(samples.bounds))
-    keys = owner * span + (samples.times - oldest + 1)
-    wanted = np.clip(at - oldest + 1, 0, span - 1)
-    queries = np.arange(series, dtype=np.int64)[None, :] * span + wanted[:, None]
-    return np.searchsorted(keys, queries.ravel(), side="right").reshape(queries.shape).astype(np.int64)
+    places = np.arange(len(leaders), dtype=np.int64)
+    keys = np.repeat(places, sizes) * span + (samples.times[flat] - oldest + 1)
+    wanted = places[None, :] * span + np.clip(at - oldest + 1, 0, span - 1)[:, None]
+    found = np.searchsorted(keys, wanted.ravel(), side="right").reshape(wanted.shape) - (ends - sizes)
+    place = np.zeros(series, np.int64)
+    place[leaders] = places
+    return np.asarray(samples.bounds[:-1] + found[:, place[samples.leader]], np.int64)
 
 
 def windows(samples: Samples, ends: Ints, range_ms: int, steps: Ints) -> Windows:

@@ -34,7 +34,8 @@ class Table:
 class Samples:
     """Raw samples of n series as one flat list, series after series, oldest first.
 
-    Series i owns `times[bounds[i]:bounds[i + 1]]`.
+    Series i owns `times[bounds[i]:bounds[i + 1]]`; it has the same time stamps as series `leader[i]` (often itself),
+    so that look-ups are done once for all values of a device.
     """
 
     labels: Sequence[Labels]
@@ -42,6 +43,7 @@ class Samples:
     times: Ints
     values: Floats
     bounds: Ints
+    leader: Ints
 
 
 @dataclass(frozen=True, slots=True)
