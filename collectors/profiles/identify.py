@@ -53,12 +53,10 @@ def _read(source: Source, scalars: Mapping[Oid, Typed], columns: Columns) -> str
 
 
 def _apply(source: Source, text: str) -> str:
-    if source.regex is None:
-        return source.value if source.value and text else " ".join(text.split())
-    found = source.regex.search(text)
-    if found is None:
-        return ""
-    if source.value:
-        return source.value
-    groups = [group for group in found.groups() if group] or [found.group()]
-    return " ".join(" ".join(groups).split())
+    """The text, or the groups of the regex in it; `value` replaces that, with `{}` standing for it."""
+    if source.regex is not None:
+        found = source.regex.search(text)
+        groups = [] if found is None else [group for group in found.groups() if group] or [found.group()]
+        text = " ".join(groups)
+    text = " ".join(text.split())
+    return source.value.replace("{}", text) if source.value and text else text

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import math
 import re
 import struct
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from collectors.profiles.expression import compile_expression
@@ -160,6 +162,33 @@ def test_space_from_what_is_known(
     assert report.storage == [
         {"name": "disk", "used_bytes": used, "size_bytes": size, "utilization_ratio": ratio}
     ]
+
+
+TYPED = st.one_of(
+    st.tuples(st.sampled_from([ber.INTEGER, ber.COUNTER64]), st.integers(-(2**31), 2**64 - 1)),
+    st.tuples(st.sampled_from([ber.OCTET_STRING, ber.OPAQUE]), st.binary(max_size=12)),
+    st.tuples(st.just(ber.OBJECT_ID), st.sampled_from([b"", encode_oid("1.3.6.1.2.1.25.2.1.4")])),
+    st.just((ber.NULL, None)),
+)
+
+
+@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+@given(st.data())
+def test_no_profile_stumbles_over_values_of_the_wrong_kind(data: st.DataObject) -> None:
+    profile = SHIPPED[data.draw(st.sampled_from(sorted(SHIPPED)))]
+    report = Report()
+    for module in profile.modules:
+        scalars = {oid: data.draw(TYPED) for oid in module.scalars.values()}
+        rows = [(1,), (2**32 - 1,), (1, 300)]
+        lookups = [lookup.column for lookup in module.lookups.values()]
+        columns = {
+            oid: {ber.encode_index(row): data.draw(TYPED) for row in rows}
+            for oid in (*module.columns.values(), *lookups)
+        }
+        read_module(module, scalars, columns, report)
+    summarise(report)
+    json.dumps(report.detail(), allow_nan=False)
+    assert all(math.isfinite(reading.value) for reading in report.readings)
 
 
 def test_equal_names_stay_two_series_and_the_load_is_the_mean() -> None:
