@@ -9,6 +9,7 @@ from pathlib import Path
 from flask import Flask, g, request
 
 from dashboards import health, i18n, live, proxy, scope, security
+from dashboards.api.routes import blueprint as api
 from dashboards.backend import Backend, build_backend
 from dashboards.console import register_pages
 from dashboards.drawing import bar_segments, spark_path
@@ -36,6 +37,7 @@ def create_app(settings: Settings | None = None, backend: Backend | None = None)
     app.after_request(security.set_headers)
     security.install_errors(app)
     register_pages(app)
+    app.register_blueprint(api)
     app.register_blueprint(health.blueprint)
     live.install(app, backend)
     proxy.install(app)
