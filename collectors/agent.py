@@ -33,11 +33,10 @@ from collectors.push import EVENTS, METRICS, Pusher
 from collectors.telemetry import CollectorMetrics
 from collectors.timetable import Due, Task, Timetable
 from collectors.uplink import CoreClient
+from collectors.wire import SampleEncoder
 from collectors.workers import DeviceWorkers
 from monitor.clock import Clock
 from monitor.errors import UnreachableError
-from monitor.metrics.interface import block_of
-from monitor.metrics.remote_write import encode
 from monitor.model import Device, DeviceId
 
 PAUSE_SECONDS = 5.0
@@ -102,6 +101,7 @@ class Agent:
         self._metrics = metrics
         metrics.watch(outbox)
         self._series = SeriesBook()
+        self._encoder = SampleEncoder()
         self._statuses = StatusBook(options.collector)
         self._timetable = Timetable()
         self._changed = threading.Condition()
@@ -268,7 +268,7 @@ class Agent:
 
     def _spool_samples(self, samples: Sequence[Sample]) -> None:
         if samples:
-            self._spool("metrics", self._outbox.metrics, encode(block_of(samples)), len(samples))
+            self._spool("metrics", self._outbox.metrics, self._encoder.encode(samples), len(samples))
 
     def _spool(self, name: str, lane: Lane, payload: bytes, entries: int) -> Position | None:
         try:

@@ -65,11 +65,12 @@ def collect(
         raise InputError(
             f"{collector!r} is no collector id", hint="letters, digits, dot, dash and underscore"
         )
+    client = CoreClient(core, _token(token_file), ca_file=ca_file)
+    own_page = _address(metrics_listen) if metrics_listen else None
     settings = load_settings(flags={"data": str(data) if data else None})
     configure_logging(settings.log_level, "collector")
     folder = settings.folder / "collectors" / collector
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    client = CoreClient(core, _token(token_file), ca_file=ca_file)
     clock = SystemClock()
     registry = process_registry("collector")
     source = AssignmentSource(client, collector, load_vault(settings), folder / "assignment")
@@ -77,16 +78,16 @@ def collect(
     options = AgentOptions(collector, folder, workers=workers)
     pollers = build_pollers(clock, ca_file=ca_file)
     agent = Agent(options, client, source, pollers, outbox, clock, CollectorMetrics(registry))
-    _serve(agent, registry, metrics_listen)
+    _serve(agent, registry, own_page)
 
 
-def _serve(agent: Agent, registry: CollectorRegistry, metrics_listen: str) -> None:
+def _serve(agent: Agent, registry: CollectorRegistry, own_page: tuple[str, int] | None) -> None:
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
     server = None
-    if metrics_listen:
-        host, port = _address(metrics_listen)
+    if own_page is not None:
+        host, port = own_page
         server, _ = start_http_server(port, host, registry=registry)
     agent.start()
     log.info("collector started")

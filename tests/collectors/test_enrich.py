@@ -10,6 +10,7 @@ import pytest
 
 from collectors.enrich import SeriesBook, StatusBook, event_line, heartbeat
 from collectors.interface import PollError, PollResult, Reading
+from monitor.ingest import parse
 from monitor.metrics.interface import Labels
 from monitor.model import Device, DeviceId, Kind, Probe, SiteId, SnmpAccess, SshAccess
 
@@ -138,3 +139,15 @@ def test_events_are_json_lines_with_their_own_ids() -> None:
     assert json.loads(document["event"]["zhishou.detail"])["bad"] is None
     assert document["id"] != heartbeat("c1", 1, 2, 3)[0]
     assert heartbeat("c1", 1, 2, 3)[1]["zhishou.spooled_samples"] == 2
+
+
+def test_the_core_understands_what_we_send() -> None:
+    told = StatusBook("c1").event(
+        SERVER, replace(poll(up=False), errors=[PollError("a", "b", "c")], detail={"x": [1]})
+    )
+    assert told is not None
+    lines = event_line(*told) + event_line(*heartbeat("c1", 5, 6, 7))
+    assert [dict(event)["event.dataset"] for _, event in parse(lines)] == [
+        "zhishou.poll",
+        "zhishou.collector",
+    ]
