@@ -16,6 +16,7 @@ from typing import Protocol, TypeVar
 import orjson
 import structlog
 from flask import Blueprint, Response, current_app, request
+from werkzeug.exceptions import HTTPException
 
 from monitor.clock import Clock
 from monitor.metrics import remote_write
@@ -86,6 +87,7 @@ def prometheus_api(store: MetricStore, queries: QueryEngine, clock: Clock, *, ta
     ):
         blueprint.add_url_rule(rule, view.__name__, view, methods=methods)
     blueprint.register_error_handler(QueryError, _refused)
+    blueprint.register_error_handler(Exception, _failed)
     return blueprint
 
 
@@ -284,6 +286,15 @@ def _refused(error: QueryError) -> Response:
     message = f"{error.message}; {error.hint}" if error.hint else error.message
     body = {"status": "error", "errorType": error.kind, "error": message}
     return _json(body, _STATUS.get(error.kind, 500))
+
+
+def _failed(error: Exception) -> Response:
+    """Whatever else goes wrong: logged here, and still JSON for the client."""
+    if isinstance(error, HTTPException):
+        answer = error.get_response()
+        return Response(answer.get_data(), answer.status_code, dict(answer.headers))
+    log.error("a request failed", path=request.path, exc_info=error)
+    return _json({"status": "error", "errorType": "internal", "error": type(error).__name__}, 500)
 
 
 def _json(body: Mapping[str, object], status: int) -> Response:

@@ -18,7 +18,7 @@ _TOKEN = re.compile(
     r"""|(?P<op>[-+*/%^<>]|==|!=|\b(?:and|or|unless|atan2)\b)""",
     re.IGNORECASE,
 )
-_MAX_OPERATORS = 400
+_MAX_OPERATORS = 300  # keeps the deepest chain inside Python's default recursion limit
 _MAX_AT_SECONDS = 1e11
 
 

@@ -192,6 +192,18 @@ def test_write(client: FlaskClient, now: int) -> None:
     assert found == [{"metric": {"__name__": "m", "a": "b"}, "value": [now // 1000, "2.5"]}]
 
 
+def test_an_unforeseen_failure_is_json(
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch, runtime: Runtime
+) -> None:
+    def broken(*_: object) -> None:
+        raise OSError("/secret/path is gone")
+
+    monkeypatch.setattr(MemoryStore, "window", broken)
+    answer = client.get(f"{API}/query?query=up")
+    assert answer.status_code == 500
+    assert answer.json == {"status": "error", "errorType": "internal", "error": "OSError"}
+
+
 def test_write_refusals(client: FlaskClient) -> None:
     def status(body: bytes, **headers: str) -> int:
         return client.post(f"{API}/write", data=body, headers={**WRITE_HEADERS, **headers}).status_code

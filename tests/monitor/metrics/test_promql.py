@@ -161,6 +161,12 @@ def test_a_place_is_named_for_deep_nesting(engine: PromqlEngine) -> None:
         engine.compile("1 +\n  " + "(" * 80)
 
 
+def test_the_longest_chain_still_evaluates(engine: PromqlEngine) -> None:
+    result = engine.instant("(" * 60 + "vector(1)" + "+1" * 299 + ")" * 60, 0)
+    assert isinstance(result, Vector)
+    assert result.values.tolist() == [300.0]
+
+
 def test_brackets_in_strings_and_comments_do_not_count(engine: PromqlEngine) -> None:
     many = "(" * 100
     assert engine.instant(f'label_replace(vector(1), "a", "{many}", "", "") # {many}', 0) is not None

@@ -20,17 +20,22 @@ from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
+from monitor.clock import ManualClock
 from monitor.metrics import remote_write
 from monitor.metrics.client import PrometheusClient
 from monitor.metrics.errors import QueryError
 from monitor.metrics.interface import STALE, Labels, SampleBlock, block_of, make_labels
 from monitor.metrics.memory import MemoryStore
 from monitor.metrics.promql import PromqlEngine
+from monitor.metrics.store import LocalStore
 
-pytestmark = pytest.mark.skipif(shutil.which("prometheus") is None, reason="prometheus is not installed")
+needs_prometheus = pytest.mark.skipif(
+    shutil.which("prometheus") is None, reason="prometheus is not installed"
+)
 
 END = int(time.time()) // 60 * 60_000
 START = END - 2 * 3_600_000
@@ -228,11 +233,31 @@ def difference(expression: str, peer: PrometheusClient, ours: PromqlEngine) -> s
     return ""
 
 
+@needs_prometheus
 def test_same_answers_as_prometheus(peer: PrometheusClient, ours: PromqlEngine) -> None:
     asked = expressions()
     assert len(asked) >= len(OWN)
     wrong = {text: found for text in asked if (found := difference(text, peer, ours))}
     assert not wrong, "\n".join(f"{text}: {found}" for text, found in wrong.items())
+
+
+def test_same_answers_from_the_store_on_disk(ours: PromqlEngine, tmp_path: Path) -> None:
+    """Our own two stores give the engine the same windows, holes and stale markers included."""
+    store = LocalStore(tmp_path, ManualClock(END))
+    block = samples()
+    # Devices reach the core minute by minute, not series by series.
+    for part in np.array_split(np.argsort(block.timestamps, kind="stable"), 40):
+        sent = SampleBlock(block.labels, block.series[part], block.timestamps[part], block.values[part])
+        assert store.append(sent).rejected == 0
+    disk = PromqlEngine(store)
+    start, end, step = START + 1_801_123, END - 60_877, 61_000
+    for text in OWN:
+        one, two = ours.range(text, start, end, step), disk.range(text, start, end, step)
+        assert one.labels == two.labels, text
+        assert np.array_equal(one.present, two.present), text
+        there = one.present
+        assert np.allclose(one.values[there], two.values[there], rtol=1e-12, atol=1e-12, equal_nan=True), text
+    store.close()
 
 
 def test_every_template_is_filled_in() -> None:

@@ -1,7 +1,7 @@
 """The PromQL functions, one small file per family.
 
 A family module has a constant `FUNCTIONS`: name -> Function. To add a function, add it to its family (or add a
-family here) and a case to tests/monitor/metrics/test_promql_functions.py.
+family here) and a case to tests/monitor/metrics/promql_cases.test.
 """
 
 from __future__ import annotations
