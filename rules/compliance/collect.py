@@ -14,6 +14,7 @@ from rules.compliance.facts import Fact, Facts
 from rules.compliance.mask import mask
 from rules.compliance.sources import Source, sources
 
+_HARMLESS = ("No such file or directory", "recursive directory loop")
 MAX_FILES = 500  # files read of one folder of an unpacked root
 
 
@@ -62,11 +63,14 @@ def _merge(source: Source, parts: Sequence[tuple[_Part, RawFact]]) -> Fact:
 
 def _grepped(raw: RawFact) -> RawFact:
     """What the exit code and complaints of grep mean: nothing there, or something that could not be read."""
-    complaint = raw.extra.get("stderr", "")
-    if raw.exit_code == 1 or (raw.exit_code == 2 and complaint and "Permission denied" not in complaint):
+    if raw.missing or raw.error:
+        return replace(raw, missing=False, error=raw.error or "grep is not available")
+    complaints = raw.extra.get("stderr", "").splitlines()
+    wrong = [text for text in complaints if not text.endswith(_HARMLESS)]
+    if raw.exit_code == 1 or (raw.exit_code == 2 and complaints and not wrong):
         return replace(raw, missing=not raw.text, exit_code=0)
     if raw.exit_code == 2:
-        return replace(raw, error=raw.error or (complaint.splitlines() or ["grep failed"])[-1])
+        return replace(raw, error=wrong[0] if wrong else "grep failed")
     return raw
 
 

@@ -8,12 +8,12 @@ from rules.compliance.check import Check, Outcome, failed, not_applicable, passe
 from rules.compliance.facts import Facts
 from rules.compliance.parse import SSHD_FACTS, sshd
 
-MAX_TRIES = 6
-MAX_GRACE = 120
+MAX_TRIES = 5
+MAX_GRACE = 60
 
 
 def judge(facts: Facts) -> Outcome:
-    """MaxAuthTries and LoginGraceTime; OpenSSH's own defaults are 6 and 120 s."""
+    """MaxAuthTries and LoginGraceTime; OpenSSH's own defaults, 6 and 120 s, are too many."""
     daemon = sshd(facts)
     if daemon is None:
         return not_applicable("没有 sshd", "there is no sshd")

@@ -29,7 +29,10 @@ class Reader:
         assert target == HOST
         self.sessions.append(requests)
         text, code, extra = self._raw
-        return [RawFact(r.id, "", text, code, 9, host_key="SHA256:k", extra=extra) for r in requests]
+        gone = code == 127
+        return [
+            RawFact(r.id, "", text, code, 9, missing=gone, host_key="SHA256:k", extra=extra) for r in requests
+        ]
 
 
 def needing(*facts: str, level: int = 3) -> list[Check]:
@@ -93,6 +96,9 @@ def test_masked_text_and_the_hash_of_what_was_read() -> None:
         (2, "", "grep: /etc/sudoers.d: Permission denied", False),
         (2, "/etc/sudoers.d/a:x\n", "grep: /etc/sudoers.d/b: Permission denied", False),
         (2, "", "", False),
+        (2, "", "grep: unrecognized option: include=*", False),
+        (2, "/etc/sudoers.d/a:x\n", "grep: /etc/sudoers.d/gone: No such file or directory", True),
+        (127, "", "", False),
     ],
 )
 def test_folders_that_are_empty_missing_or_closed(
