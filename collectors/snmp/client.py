@@ -9,6 +9,7 @@ import itertools
 import secrets
 import socket
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from types import TracebackType
 from typing import Final, Protocol, Self
 
@@ -114,7 +115,8 @@ class Session:
                 del oids[reply.error_index - 1]
             elif len(oids) > 1:
                 for oid in oids:
-                    self._get([oid], found)
+                    with suppress(AgentError):  # no index: one of them is the culprit, the others count
+                        self._get([oid], found)
                 return
             elif reply.error_status == NO_SUCH_NAME:
                 return

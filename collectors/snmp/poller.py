@@ -20,7 +20,7 @@ from collectors.profiles.read import Report, read_module, summarise
 from collectors.profiles.values import text_of
 from collectors.snmp.ber import OBJECT_ID, Oid, Typed, dotted, encode_oid
 from collectors.snmp.client import Session, open_session
-from collectors.snmp.errors import NoAnswerError, SnmpError
+from collectors.snmp.errors import AgentError, NoAnswerError, SnmpError
 from monitor.clock import Clock
 from monitor.errors import InputError
 from monitor.model import Device, DeviceId, SnmpAccess
@@ -84,9 +84,14 @@ class SnmpPoller:
         )
 
     def _read(self, device: Device, access: SnmpAccess, session: Session, at_ms: int) -> PollResult:
-        system = session.get(_SYSTEM)
+        errors: list[PollError] = []
+        try:
+            system = session.get(_SYSTEM)
+        except AgentError as refusal:  # it answered, so it is up
+            system = {}
+            errors.append(refusal.poll_error())
         known = self._identify(device, access, session, system)
-        report, errors = Report(), []
+        report = Report()
         for module, problem in _modules(known.profile, session, report):
             report.readings.append(Reading("snmp_module_up", (("module", module),), 0.0 if problem else 1.0))
             if problem is not None:
@@ -143,7 +148,14 @@ class SnmpPoller:
                     zh=f"设备画像 {wanted} 不存在，请改用 auto 或已有名称",
                 )
             return self._profiles[wanted]
-        name = best_match(self._profiles.values(), object_id, descr, lambda oid: bool(session.get([oid])))
+
+        def exists(oid: Oid) -> bool:
+            try:
+                return bool(session.get([oid]))
+            except AgentError:
+                return False
+
+        name = best_match(self._profiles.values(), object_id, descr, exists)
         return self._profiles[name]
 
 

@@ -242,6 +242,20 @@ def test_an_error_status_spoils_its_own_column_only() -> None:
     assert [problem.code for problem in result.problems] == ["genErr"]
 
 
+def test_an_error_without_an_index_is_isolated() -> None:
+    recorded = RecordedAgent(TABLE)
+
+    def handler(request: Message) -> list[bytes]:
+        if any(oid == SYS_DESCR for oid, _, _ in request.varbinds):
+            return [message.encode_response(request, request.varbinds, 5, 0)]
+        return recorded.handle(request)
+
+    with UdpAgent(handler) as agent, session(agent) as client:
+        assert client.get([SYS_DESCR, SYS_NAME]) == {SYS_NAME: (4, b"core-1")}
+        with pytest.raises(AgentError, match="genErr"):
+            client.get([SYS_DESCR])
+
+
 def test_big_replies_that_get_lost_are_asked_for_in_small() -> None:
     recorded = RecordedAgent(TABLE)
 

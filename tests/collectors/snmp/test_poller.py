@@ -119,6 +119,35 @@ def test_an_agent_without_a_system_group_is_still_read() -> None:
     json.dumps(result.detail)
 
 
+def test_an_agent_that_refuses_the_system_group_is_up() -> None:
+    recorded = RecordedAgent(system("x", "1.3.6.1.4.1.99999"))
+
+    def handler(request: Message) -> list[bytes]:
+        if request.kind == message.GET:
+            return [message.encode_response(request, request.varbinds, 1, 0)]  # tooBig, whatever is asked
+        return recorded.handle(request)
+
+    with UdpAgent(handler) as agent:
+        result = SnmpPoller(SystemClock(), PROFILES).poll(box(agent), COMMUNITY)
+    assert result.up
+    assert {error.code for error in result.errors} == {"tooBig"}
+    assert result.detail["interfaces"]
+
+
+def test_a_refused_existence_question_is_a_no() -> None:
+    recorded = RecordedAgent(system("Some UPS", "1.3.6.1.4.1.99999"))
+
+    def handler(request: Message) -> list[bytes]:
+        if any(oid == encode_oid("1.3.6.1.2.1.33.1.2.1.0") for oid, _, _ in request.varbinds):
+            return [message.encode_response(request, request.varbinds, 5, 0)]
+        return recorded.handle(request)
+
+    with UdpAgent(handler) as agent:
+        result = SnmpPoller(SystemClock(), PROFILES).poll(box(agent), COMMUNITY)
+    assert result.up
+    assert result.identity["profile"] == "generic"
+
+
 CAPTURES = Path(os.environ.get("ZHISHOU_CAPTURES", "captures"))
 
 
