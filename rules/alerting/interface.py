@@ -55,7 +55,7 @@ class AlertView:
 
 @dataclass(frozen=True, slots=True)
 class TimelineEntry:
-    """One line of an alert's history. `kind`: fired, acked, assigned, note, silenced, escalated, resolved, notified ..."""
+    """One line of an alert's history. `kind`: fired, acked, assigned, note, silenced, escalated, resolved ..."""
 
     at: int
     kind: str

@@ -256,7 +256,8 @@ def _shown(alerts: Sequence[Alert]) -> str:
     if not alerts:
         return "[]"
     lines = [
-        f"            {i}:\n              Labels:{_labels_text(labels)}\n              Annotations:{_labels_text(texts)}"
+        f"            {i}:\n              Labels:{_labels_text(labels)}\n"
+        f"              Annotations:{_labels_text(texts)}"
         for i, (labels, texts) in enumerate(sorted(alerts))
     ]
     return "[\n" + "\n".join(lines) + "\n            ]"

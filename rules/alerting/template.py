@@ -309,7 +309,7 @@ class _Run:
             return self._query(str(args[0]))
         try:
             return FUNCTIONS[name](*args)
-        except TypeError as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise TemplateError(f"error calling {name}: {error}") from None
 
     def _value(self, term: _Term, dot: Value) -> Value:

@@ -62,7 +62,9 @@ class World:
         samples = []
         for (metric, place), value in values.items():
             site, device = place.split("/")
-            samples.append((make_labels({"site": site, "device": device}, metric), self.clock.now_ms(), value))
+            samples.append(
+                (make_labels({"site": site, "device": device}, metric), self.clock.now_ms(), value)
+            )
         self.store.append(block_of(samples))
 
     def round(self, values: Mapping[tuple[str, str], float], seconds: float = 15) -> None:

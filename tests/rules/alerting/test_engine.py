@@ -28,7 +28,11 @@ def test_pending_firing_returned(world: World) -> None:
     world.round({("up", "H1/a"): 0.0})
     world.round({("up", "H1/a"): 0.0})
     alert = world.views()["DeviceDown", "a"]
-    assert (alert.state, alert.severity, alert.number) == (AlertState.ACTIVE, Severity.CRITICAL, "AL-20261121-0001")
+    assert (alert.state, alert.severity, alert.number) == (
+        AlertState.ACTIVE,
+        Severity.CRITICAL,
+        "AL-20261121-0001",
+    )
     assert (alert.active_at, alert.fired_at) == (began, began + 30_000)
     assert alert.annotations["summary"] == "设备 a 失联"
     assert world.desk.counts(WHOLE_CITY)[Severity.CRITICAL] == 1
@@ -169,7 +173,9 @@ def test_the_limit_of_a_group(world: World) -> None:
     assert "limit of 1" in RulesView(world.engine).groups()[0]["rules"][0]["lastError"]
 
 
-@pytest.mark.parametrize("word,severity", [("warning", Severity.MINOR), ("page", Severity.CRITICAL), ("", Severity.MINOR)])
+@pytest.mark.parametrize(
+    ("word", "severity"), [("warning", Severity.MINOR), ("page", Severity.CRITICAL), ("", Severity.MINOR)]
+)
 def test_severities_of_other_scales(world: World, word: str, severity: Severity) -> None:
     world.rules = world.rules.replace("critical", f'"{word}"')
     world.start()
@@ -181,7 +187,12 @@ def test_prometheus_shape(world: World) -> None:
     world.down("H1/a")
     group = RulesView(world.engine).groups()[0]
     rule = group["rules"][0]
-    assert (group["name"], group["interval"], rule["type"], rule["state"]) == ("g", 15.0, "alerting", "firing")
+    assert (group["name"], group["interval"], rule["type"], rule["state"]) == (
+        "g",
+        15.0,
+        "alerting",
+        "firing",
+    )
     assert (rule["duration"], rule["alerts"][0]["value"], rule["alerts"][0]["state"]) == (30.0, "0", "firing")
     assert rule["alerts"][0]["activeAt"].endswith("Z")
     assert RulesView(world.engine).alerts() == rule["alerts"]

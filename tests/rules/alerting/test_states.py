@@ -14,11 +14,15 @@ LABELS = (("device", "a"),)
 READING = Reading(LABELS, {"summary": "s"}, 1.0)
 
 
-def run(truths: list[bool], hold_ms: int, keep_ms: int, every: int = 10) -> list[tuple[Tracked | None, Transition | None]]:
+def run(
+    truths: list[bool], hold_ms: int, keep_ms: int, every: int = 10
+) -> list[tuple[Tracked | None, Transition | None]]:
     tracked: Tracked | None = None
     history = []
     for i, true in enumerate(truths):
-        tracked, change = step(tracked, READING if true else None, i * every, hold_ms=hold_ms, keep_ms=keep_ms)
+        tracked, change = step(
+            tracked, READING if true else None, i * every, hold_ms=hold_ms, keep_ms=keep_ms
+        )
         history.append((tracked, change))
     return history
 
@@ -32,7 +36,14 @@ def test_without_for_it_fires_at_once() -> None:
 
 def test_for_must_pass_without_a_break() -> None:
     changes = [change for _, change in run([True, True, False, True, True, True], 20, 0)]
-    assert changes == [Transition.APPEARED, None, Transition.VANISHED, Transition.APPEARED, None, Transition.FIRED]
+    assert changes == [
+        Transition.APPEARED,
+        None,
+        Transition.VANISHED,
+        Transition.APPEARED,
+        None,
+        Transition.FIRED,
+    ]
 
 
 def test_keep_firing_for_bridges_a_gap_and_starts_anew() -> None:

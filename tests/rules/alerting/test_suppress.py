@@ -25,7 +25,11 @@ def test_everything_downstream_is_explained() -> None:
 
 
 def test_device_down_explains_its_own_uplink() -> None:
-    firing = [Firing(1, "UplinkDown", "switch", 1), Firing(2, "DeviceDown", "switch", 2), Firing(3, "X", "server", 2)]
+    firing = [
+        Firing(1, "UplinkDown", "switch", 1),
+        Firing(2, "DeviceDown", "switch", 2),
+        Firing(3, "X", "server", 2),
+    ]
     assert roots_of(firing, TREE) == {1: 2, 3: 2}
 
 
@@ -47,7 +51,9 @@ DEVICES = st.sampled_from("abcdef")
     st.lists(st.tuples(st.sampled_from(["DeviceDown", "UplinkDown", "X"]), DEVICES), max_size=12),
     st.dictionaries(DEVICES, st.lists(DEVICES, max_size=3).map(tuple), max_size=6),
 )
-def test_a_root_is_never_itself_explained(alerts: list[tuple[str, str]], depends: dict[str, tuple[str, ...]]) -> None:
+def test_a_root_is_never_itself_explained(
+    alerts: list[tuple[str, str]], depends: dict[str, tuple[str, ...]]
+) -> None:
     firing = [Firing(i, name, device, 0) for i, (name, device) in enumerate(alerts)]
     roots = roots_of(firing, depends)
     by_id = {alert.id: alert for alert in firing}
