@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -110,6 +110,7 @@ class Agent:
         self._regions: Mapping[str, str] = {}
         self._credentials: Mapping[str, Credential] = {}
         self._stopping = threading.Event()
+        self._failed = threading.Event()
         self._paused_until = 0.0
         self._beat: Position | None = None
         self._workers = DeviceWorkers(options.workers, self._poll)
@@ -127,7 +128,10 @@ class Agent:
             self.assign(remembered)
         self._workers.start()
         loops = [self._dispatch, self._refresh, self._housekeep, *(pusher.run for pusher in self._pushers)]
-        self._threads = [threading.Thread(target=loop, name=loop.__qualname__, daemon=True) for loop in loops]
+        self._threads = [
+            threading.Thread(target=self._guarded, args=(loop,), name=loop.__qualname__, daemon=True)
+            for loop in loops
+        ]
         for thread in self._threads:
             thread.start()
 
@@ -164,7 +168,20 @@ class Agent:
         self._spool_samples(ended)
         log.info("assignment", version=assignment.version, devices=len(assignment.devices), tasks=len(tasks))
 
+    @property
+    def failed(self) -> bool:
+        """Whether a part of the collector ended in a fault of its own: the process should end and be restarted."""
+        return self._failed.is_set()
+
     # -- loops ------------------------------------------------------------------------------------------------
+
+    def _guarded(self, loop: Callable[[], None]) -> None:
+        try:
+            loop()
+        except Exception:
+            # Half a collector is worse than none: it looks alive and does not poll or push.
+            log.exception("a part of the collector failed", part=loop.__qualname__)
+            self._failed.set()
 
     def _dispatch(self) -> None:
         while not self._stopping.is_set():

@@ -19,7 +19,7 @@ from collectors.snmp.cli import poll
 from collectors.telemetry import CollectorMetrics
 from collectors.uplink import CoreClient
 from monitor.clock import SystemClock
-from monitor.errors import InputError
+from monitor.errors import InputError, ZhishouError
 from monitor.settings import load_settings
 from monitor.telemetry import configure_logging, process_registry
 from monitor.vault import load_vault
@@ -91,13 +91,15 @@ def _serve(agent: Agent, registry: CollectorRegistry, own_page: tuple[str, int] 
         server, _ = start_http_server(port, host, registry=registry)
     agent.start()
     log.info("collector started")
-    while not stopping.wait(1.0):
+    while not stopping.wait(1.0) and not agent.failed:
         pass
     agent.stop()
     if server is not None:
         server.shutdown()
         server.server_close()
     log.info("collector stopped")
+    if agent.failed:
+        raise ZhishouError("a part of the collector failed", hint="its log says which and why")
 
 
 def _token(file: Path | None) -> str:

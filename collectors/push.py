@@ -24,6 +24,7 @@ from collectors.uplink import Answer, CoreClient, UplinkError
 
 BATCH_BYTES = 1 << 20
 BATCH_ENTRIES = 20_000
+LINGER = 0.3
 FIRST_DELAY = 0.5
 MAX_DELAY = 60.0
 MAX_DEAD_BYTES = 64 << 20
@@ -90,7 +91,10 @@ class Pusher:
         """Send until stopped."""
         while not self._stop.is_set():
             try:
-                if not self._lane.wait(1.0) or self.step():
+                if not self._lane.wait(1.0):
+                    continue
+                self._gather()
+                if self.step():
                     continue
             except OSError as error:
                 # The spool's own disk: nothing is lost by trying again, and ending here would stop the lane for good.
@@ -98,6 +102,11 @@ class Pusher:
                 self._back_off(None)
             self._stop.wait(self._delay)
         self._client.close()
+
+    def _gather(self) -> None:
+        """While little is waiting, give the next polls a moment, so that they share a request."""
+        if not self._delay and self._lane.state().pending_bytes < BATCH_BYTES // 4:
+            self._stop.wait(LINGER)
 
     def stop(self) -> None:
         """End `run`; a request under way is finished first."""

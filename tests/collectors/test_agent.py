@@ -265,6 +265,19 @@ def test_stop_does_not_wait_for_a_hanging_device(core: FakeCore, tmp_path: Path)
     release.set()
 
 
+def test_a_collector_that_is_broken_says_so(
+    core: FakeCore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_self: Timetable, _now: float) -> None:
+        raise ZeroDivisionError
+
+    core.start()
+    with Rig(tmp_path, core, ScriptedPoller(answering)) as rig:
+        assert not rig.agent.failed
+        monkeypatch.setattr(Timetable, "due", broken)
+        assert wait(lambda: rig.agent.failed)
+
+
 def test_one_device_is_polled_by_one_thread_at_a_time() -> None:
     running: dict[str, int] = {}
     overlaps, done = [], []
