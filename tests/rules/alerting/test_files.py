@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import shutil
@@ -18,7 +19,6 @@ from rules.alerting.errors import RuleFileError, TemplateError
 from rules.alerting.files import AlertRule, RecordRule, load_rule_file, parse_duration, parse_rules
 from rules.alerting.template import expand, parse_template
 from rules.alerting.template_functions import go_float, humanize_duration
-import contextlib
 
 COMPILE = PromqlEngine(MemoryStore()).compile
 GOOD = """
