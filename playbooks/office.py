@@ -6,12 +6,13 @@ import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
+import structlog
 from sqlalchemy import delete, func, select
 
 from monitor.audit import AuditLog
 from monitor.clock import Clock
 from monitor.database import Database
-from monitor.errors import DeniedError, NotFoundError
+from monitor.errors import DeniedError, NotFoundError, ZhishouError
 from monitor.model import Scope, SiteId
 from playbooks import guard
 from playbooks.execution import Order, Progress, Surroundings, execute
@@ -27,6 +28,7 @@ from playbooks.steps.interface import installed_steps
 from playbooks.tables import ApprovalRow, EngagementRow, RunRow
 from playbooks.watch import AlertCounts, Registry, alert_counts
 
+log = structlog.get_logger(__name__)
 CITY = "city"
 
 
@@ -66,7 +68,12 @@ class SqlOffice:
         """Newest window first."""
         with self._database.session() as session:
             rows = list(session.scalars(select(EngagementRow).order_by(EngagementRow.window_from.desc())))
-        views = [self._view(row) for row in rows]
+        views = []
+        for row in rows:
+            try:
+                views.append(self._view(row))
+            except ZhishouError as error:  # its suite is gone; the other engagements stay visible
+                log.error("an engagement cannot be shown", engagement=row.id, reason=str(error))
         return [view for view in views if _visible(scope, view)]
 
     def engagement(self, scope: Scope, engagement_id: str) -> EngagementView:

@@ -37,12 +37,9 @@ def plan_of(
     counts = {check.id: sum(check in host.checks for host in work) for check in checks}
     rows = tuple(_row(engagement, check, counts[check.id], steps) for check in checks)
     packets = sum(row.packets for row in rows)
-    heaviest = max((sum(check.max_packets for check in host.checks) for host in work), default=0)
+    slowest = max((sum(_host_seconds(engagement, c) for c in host.checks) for host in work), default=0.0)
     slots = max(1, min(engagement.limits.concurrent_hosts, len(work)))
-    seconds = max(
-        packets / engagement.limits.pps,
-        heaviest / engagement.limits.per_host_pps * math.ceil(len(work) / slots),
-    )
+    seconds = max(packets / engagement.limits.pps, slowest * math.ceil(len(work) / slots))
     return Plan(
         digest=digest_of(engagement, checks, decision),
         rows=rows,
@@ -56,9 +53,11 @@ def plan_of(
 
 def _row(engagement: Engagement, check: Check, targets: int, steps: Mapping[str, Step]) -> PlanRow:
     limits = engagement.limits
-    each = max(check.max_packets / limits.per_host_pps, ANSWER_SECONDS * len(check.exchanges))
     slots = max(1, min(limits.concurrent_hosts, targets))
-    seconds = max(targets * check.max_packets / limits.pps, each * math.ceil(targets / slots))
+    seconds = max(
+        targets * check.max_packets / limits.pps,
+        _host_seconds(engagement, check) * math.ceil(targets / slots),
+    )
     return PlanRow(
         check=check.id,
         name=check.name,
@@ -69,3 +68,8 @@ def _row(engagement: Engagement, check: Check, targets: int, steps: Mapping[str,
         seconds=round(seconds, 1),
         per_host_pps=limits.per_host_pps,
     )
+
+
+def _host_seconds(engagement: Engagement, check: Check) -> float:
+    """Seconds one check takes on one host that answers."""
+    return max(check.max_packets / engagement.limits.per_host_pps, ANSWER_SECONDS * len(check.exchanges))

@@ -64,9 +64,9 @@ def captured(tmp_path: Path, port: int) -> Iterator[list[str]]:
     if tcpdump is None:
         pytest.skip("tcpdump is not installed")
     path, canary = tmp_path / "lo.pcap", free_port(socket.SOCK_DGRAM)
+    wanted = f"port {port} or udp dst port {canary}"
     process = subprocess.Popen(
-        [tcpdump, "-Z", "root", "-i", "lo", "-U", "--immediate-mode", "-n", "-w", str(path)]
-        + [f"port {port} or udp dst port {canary}"],
+        [tcpdump, "-Z", "root", "-i", "lo", "-U", "--immediate-mode", "-n", "-w", str(path), wanted],
         stderr=subprocess.PIPE,
         text=True,
     )
@@ -334,7 +334,7 @@ def test_everything_stops_within_two_seconds_and_does_not_resume(
         (tmp_path / "run" / "playbooks.stop").unlink(missing_ok=True)
         if how == "window end":
             clock.advance(-3600)
-        with pytest.raises(DeniedError, match="stopped|kill switch"):
+        with pytest.raises(DeniedError, match=r"stopped|kill switch"):
             office.run(CITY, "E-07", "a")
         assert planted.connections == before
 
