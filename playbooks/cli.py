@@ -11,9 +11,7 @@ from pathlib import Path
 
 import click
 
-from monitor.audit import AuditLog
 from monitor.clock import SystemClock
-from monitor.database import Database, sqlite_database
 from monitor.directory import Directory
 from monitor.errors import InputError, ZhishouError
 from monitor.model import WHOLE_CITY
@@ -153,11 +151,12 @@ def _office(data: str | None) -> Iterator[SqlOffice]:
     settings = load_settings(flags={"data": data})
     if not settings.folder.is_dir():
         raise InputError("no such data folder", where=str(settings.folder), hint="give --data DIR")
-    url = settings.database_url
-    database = Database(url) if url else sqlite_database(settings.folder)
+    from monitor.core import open_audit, open_database  # with every store behind it: not for `lint`
+
+    database = open_database(settings)
     clock = SystemClock()
     try:
-        audit = AuditLog(database, clock, settings.folder / "anchors.log")
+        audit = open_audit(settings, database, clock)
         yield SqlOffice(database, Directory(database, clock), audit, clock, settings.folder)
     finally:
         database.close()

@@ -293,6 +293,7 @@ def test_the_command_line_plans_runs_and_stops(
         invoke("stop", code=2)
         invoke("plan", "E-07", "--data", str(tmp_path / "nowhere"), code=2)
     assert planted.connections == 1
+    assert AuditLog(database, clock, tmp_path / "audit.anchors").verify().ok
 
 
 def test_the_kill_switch_works_without_a_database(tmp_path: Path) -> None:

@@ -15,6 +15,20 @@ depends_on = None
 
 
 def upgrade() -> None:
+    _engagements()
+    _approvals()
+    _runs()
+    _results()
+    _findings()
+    _attempts()
+
+
+def downgrade() -> None:
+    for table in ("attempts", "findings", "results", "runs", "approvals", "engagements"):
+        op.drop_table(f"playbooks_{table}")
+
+
+def _engagements() -> None:
     op.create_table(
         "playbooks_engagements",
         sa.Column("id", sa.String(64), primary_key=True),
@@ -26,6 +40,9 @@ def upgrade() -> None:
         sa.Column("submitted_at", sa.BigInteger(), nullable=False),
         sa.Column("after_run", sa.Integer(), nullable=False),
     )
+
+
+def _approvals() -> None:
     op.create_table(
         "playbooks_approvals",
         sa.Column("id", sa.Integer(), primary_key=True),
@@ -36,6 +53,9 @@ def upgrade() -> None:
         sa.Column("at", sa.BigInteger(), nullable=False),
         sa.UniqueConstraint("engagement", "user"),
     )
+
+
+def _runs() -> None:
     op.create_table(
         "playbooks_runs",
         sa.Column("id", sa.Integer(), primary_key=True),
@@ -51,6 +71,9 @@ def upgrade() -> None:
         sa.Column("done", sa.Integer(), nullable=False),
         sa.Column("total", sa.Integer(), nullable=False),
     )
+
+
+def _results() -> None:
     op.create_table(
         "playbooks_results",
         sa.Column("id", sa.Integer(), primary_key=True),
@@ -63,6 +86,9 @@ def upgrade() -> None:
         sa.Column("reason", sa.Text(), nullable=False),
         sa.UniqueConstraint("run", "device", "address", "check"),
     )
+
+
+def _findings() -> None:
     op.create_table(
         "playbooks_findings",
         sa.Column("id", sa.Integer(), primary_key=True),
@@ -84,6 +110,9 @@ def upgrade() -> None:
         sa.Column("note", sa.Text(), nullable=False),
         sa.Column("run", sa.Integer(), nullable=False),
     )
+
+
+def _attempts() -> None:
     op.create_table(
         "playbooks_attempts",
         sa.Column("id", sa.Integer(), primary_key=True),
@@ -95,8 +124,3 @@ def upgrade() -> None:
         sa.Column("at", sa.BigInteger(), nullable=False),
         sa.UniqueConstraint("device", "day", "slot"),
     )
-
-
-def downgrade() -> None:
-    for table in ("attempts", "findings", "results", "runs", "approvals", "engagements"):
-        op.drop_table(f"playbooks_{table}")
