@@ -15,10 +15,16 @@ def flatten(window: Window, *, keep_stale: bool) -> Samples:
     wanted = window.present
     if not keep_stale:
         wanted = wanted & ~is_stale(np.ascontiguousarray(window.values))
+    dropped = np.zeros(len(window.labels), np.bool_)
+    if wanted.size and bool(wanted.all()):
+        depth, series = wanted.shape
+        times, values = window.timestamps.T[window.group].ravel(), window.values.T.ravel()
+        bounds = np.arange(series + 1, dtype=np.int64) * depth
+        return Samples(window.labels, dropped, times, values, bounds, _leaders(window.group, wanted))
     columns, rows = np.nonzero(wanted.T)
     return Samples(
         window.labels,
-        np.zeros(len(window.labels), np.bool_),
+        dropped,
         window.timestamps[rows, window.group[columns]],
         window.values[rows, columns],
         _bounds(columns, len(window.labels)),
@@ -56,7 +62,7 @@ def _count_until(samples: Samples, at: Ints) -> Ints:
     series = len(samples.labels)
     if not len(samples.times):
         return np.zeros((len(at), series), np.int64)
-    leaders = np.flatnonzero(samples.leader == np.arange(series))
+    leaders, place = samples.clocks()
     begin, sizes = samples.bounds[leaders], np.diff(samples.bounds)[leaders]
     ends = np.cumsum(sizes)
     flat = np.arange(int(ends[-1])) + np.repeat(begin - (ends - sizes), sizes)
@@ -66,9 +72,7 @@ def _count_until(samples: Samples, at: Ints) -> Ints:
     keys = np.repeat(places, sizes) * span + (samples.times[flat] - oldest + 1)
     wanted = places[None, :] * span + np.clip(at - oldest + 1, 0, span - 1)[:, None]
     found = np.searchsorted(keys, wanted.ravel(), side="right").reshape(wanted.shape) - (ends - sizes)
-    place = np.zeros(series, np.int64)
-    place[leaders] = places
-    return np.asarray(samples.bounds[:-1] + found[:, place[samples.leader]], np.int64)
+    return np.asarray(samples.bounds[:-1] + found[:, place], np.int64)
 
 
 def windows(samples: Samples, ends: Ints, range_ms: int, steps: Ints) -> Windows:

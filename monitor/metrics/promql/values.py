@@ -45,6 +45,14 @@ class Samples:
     bounds: Ints
     leader: Ints
 
+    def clocks(self) -> tuple[Ints, Ints]:
+        """The series that have time stamps of their own, and for each series its place among them."""
+        series = np.arange(len(self.labels))
+        leaders = np.flatnonzero(self.leader == series)
+        place = np.zeros(len(series), np.int64)
+        place[leaders] = np.arange(len(leaders))
+        return leaders, place[self.leader]
+
 
 @dataclass(frozen=True, slots=True)
 class Windows:

@@ -6,11 +6,12 @@ rate, increase and delta extrapolate to the window's edges exactly as Prometheus
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from types import MappingProxyType
 
 import numpy as np
 
-from monitor.metrics.interface import Bools, Floats
+from monitor.metrics.interface import Bools, Floats, Ints
 from monitor.metrics.promql.functions.signature import Function
 from monitor.metrics.promql.functions.windowed import (
     Reduce,
@@ -47,30 +48,60 @@ def _lost_to_resets(windows: Windows, budget: Budget) -> Floats:
     return total
 
 
+@dataclass(frozen=True, slots=True)
+class _Edges:
+    """What extrapolation knows from time stamps alone, in seconds, for each different clock [s, c]."""
+
+    present: Bools
+    sampled: Floats
+    before: Floats
+    after: Floats
+
+
+def _edges(windows: Windows, clocks: Ints) -> _Edges:
+    times = windows.samples.times
+    first, stop = windows.first[:, clocks], windows.stop[:, clocks]
+    size = stop - first
+    head, tail = times[np.minimum(first, len(times) - 1)], times[np.maximum(stop - 1, 0)]
+    sampled = (tail - head) / 1000
+    average = sampled / np.maximum(size - 1, 1)
+    before = (head - windows.starts[:, None]) / 1000
+    after = (windows.ends[:, None] - tail) / 1000
+    return _Edges(
+        size >= 2,
+        sampled,
+        np.where(before >= average * 1.1, average / 2, before),
+        np.where(after >= average * 1.1, average / 2, after),
+    )
+
+
 def _extrapolated(*, counter: bool, per_second: bool) -> Reduce:
     def reduce(windows: Windows, budget: Budget) -> tuple[Floats, Bools]:
-        times, values = windows.samples.times, windows.samples.values
-        size = lengths(windows)
-        present = size >= 2
-        if not len(times):
-            return np.zeros(size.shape), present
-        head, tail = first_index(windows), last_index(windows)
-        result = values[tail] - values[head]
-        if counter:
-            result = result + _lost_to_resets(windows, budget)
-        sampled = (times[tail] - times[head]) / 1000
-        average = sampled / np.maximum(size - 1, 1)
-        before = (times[head] - windows.starts[:, None]) / 1000
-        before = np.where(before >= average * 1.1, average / 2, before)
-        if counter:
-            to_zero = np.where((result > 0) & (values[head] >= 0), sampled * (values[head] / result), before)
-            before = np.minimum(before, to_zero)
-        after = (windows.ends[:, None] - times[tail]) / 1000
-        after = np.where(after >= average * 1.1, average / 2, after)
-        factor = (sampled + before + after) / sampled
-        if per_second:
-            factor = factor / ((windows.ends - windows.starts)[:, None] / 1000)
-        return result * factor, present
+        values = windows.samples.values
+        if not len(values):
+            return np.zeros(windows.first.shape), np.zeros(windows.first.shape, np.bool_)
+        clocks, place = windows.samples.clocks()
+        edges = _edges(windows, clocks)
+        seconds = (
+            (windows.ends - windows.starts)[:, None] / 1000 if per_second else np.ones((len(windows.ends), 1))
+        )
+        factor = (edges.sampled + edges.before + edges.after) / edges.sampled / seconds
+        start = values[first_index(windows)]
+        result = values[last_index(windows)] - start
+        if not counter:
+            return result * factor[:, place], edges.present[:, place]
+        result = result + _lost_to_resets(windows, budget)
+        output = result * factor[:, place]
+        # A counter was zero at the earliest: few windows reach back that far.
+        share = (edges.before / edges.sampled)[:, place]
+        steps, columns = np.nonzero((result > 0) & (start >= 0) & (start < share * result))
+        clock = place[columns]
+        sampled = edges.sampled[steps, clock]
+        to_zero = sampled * (start[steps, columns] / result[steps, columns])
+        before = np.minimum(edges.before[steps, clock], to_zero)
+        short = (sampled + before + edges.after[steps, clock]) / sampled
+        output[steps, columns] = result[steps, columns] * (short / seconds[steps, 0])
+        return output, edges.present[:, place]
 
     return reduce
 
