@@ -33,7 +33,7 @@ def _source(command: Command) -> Command:
 
 def _client(url: str | None, data: str | None) -> PrometheusClient:
     if url:
-        return PrometheusClient(url, os.environ.get("ZHISHOU_TOKEN", ""))
+        return PrometheusClient(url, os.environ.get("PROMETHEUS_TOKEN", ""))
     return PrometheusClient(load_settings(flags={"data": data}).socket_path)
 
 
@@ -44,7 +44,7 @@ def _client(url: str | None, data: str | None) -> PrometheusClient:
 def query(expression: str, at: str | None, url: str | None, data: str | None, as_json: bool) -> None:
     """Evaluate a PromQL expression at one time.
 
-    With --url the access token is read from $ZHISHOU_TOKEN.
+    With --url the access token is read from $PROMETHEUS_TOKEN.
     """
     parameters = {"query": expression}
     if at:

@@ -1,4 +1,4 @@
-"""Prometheus's own PromQL test cases, where the folder with them is at hand (ZHISHOU_CONFORMANCE).
+"""Prometheus's own PromQL test cases, where the folder with them is at hand (CONFORMANCE_DATA).
 
 Every case runs. A case that does not pass must be covered by a reviewed exclusion below, with its reason.
 """
@@ -21,7 +21,7 @@ from monitor.metrics.promql import PromqlEngine
 from tests.monitor.metrics import promqltest
 from tests.monitor.metrics.promqltest import Case
 
-FOLDER = Path(os.environ.get("ZHISHOU_CONFORMANCE", "conformance")) / "promqltest"
+FOLDER = Path(os.environ.get("CONFORMANCE_DATA", "conformance")) / "promqltest"
 
 EXCLUDED_TAGS = {
     "histogram": "native histograms are out of scope",
@@ -174,7 +174,7 @@ def reason_to_exclude(case: Case) -> str:
 
 
 @pytest.mark.skipif(
-    not FOLDER.is_dir(), reason="Prometheus's test cases are not at hand; set ZHISHOU_CONFORMANCE"
+    not FOLDER.is_dir(), reason="Prometheus's test cases are not at hand; set CONFORMANCE_DATA"
 )
 @pytest.mark.parametrize(
     "path", sorted(FOLDER.glob("*.test")) if FOLDER.is_dir() else [], ids=lambda path: path.name

@@ -39,7 +39,7 @@ needs_prometheus = pytest.mark.skipif(
 
 END = int(time.time()) // 60 * 60_000
 START = END - 2 * 3_600_000
-TEMPLATES = Path(os.environ.get("ZHISHOU_CONFORMANCE", "conformance")) / "promql-test-queries.yml"
+TEMPLATES = Path(os.environ.get("CONFORMANCE_DATA", "conformance")) / "promql-test-queries.yml"
 VARIANTS = {
     "simpleAggrOp": ["sum", "avg", "max", "min", "count", "stddev", "stdvar"],
     "topBottomOp": ["topk", "bottomk"],

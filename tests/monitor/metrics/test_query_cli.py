@@ -14,8 +14,9 @@ from click.testing import CliRunner, Result
 from flask import Flask
 from werkzeug.serving import make_server
 
-from monitor.errors import UnreachableError
+from monitor.errors import DeniedError, UnreachableError
 from monitor.metrics.cli import query, query_range
+from monitor.metrics.client import PrometheusClient
 from monitor.metrics.errors import QueryError
 from monitor.metrics.interface import block_of, make_labels
 from monitor.metrics.service import build
@@ -82,3 +83,13 @@ def test_errors(url: str, tmp_path: Path) -> None:
     assert isinstance(run(query, "up", "--url", url, "--at", "soon").exception, QueryError)
     assert isinstance(run(query, "up", "--data", str(tmp_path)).exception, UnreachableError)
     assert run(query_range, "up", "--url", url).exit_code == 2
+
+
+def test_the_token_comes_from_the_environment(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+    monkeypatch.setattr(
+        PrometheusClient, "_post", lambda self, path, body: seen.append(self._token) or (403, b"")
+    )
+    monkeypatch.setenv("PROMETHEUS_TOKEN", "abc")
+    assert isinstance(run(query, "up", "--url", url).exception, DeniedError)
+    assert seen == ["abc"]
