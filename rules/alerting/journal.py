@@ -29,7 +29,7 @@ from rules.alerting.records import (
 )
 from rules.alerting.silences import Silence, silenced_until
 from rules.alerting.states import Act, Phase, Tracked, Transition, next_state
-from rules.alerting.tables import AlertRow, next_number, next_version
+from rules.alerting.tables import AlertRow, next_numbers, next_version
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +137,9 @@ class _Recording:
                 resolved.append(row)
             elif transition is Transition.VANISHED and self._vanish(row):
                 dropped.append(row.id)
+        fresh = [row for row in fired if row.number is None]
+        for row, number in zip(fresh, next_numbers(self._session, self._now, len(fresh)), strict=True):
+            row.number = number
         self._session.flush()
         if dropped:
             self._drop(dropped)
@@ -198,8 +201,6 @@ class _Recording:
             row.phase = tracked.phase.value
 
     def _fire(self, row: AlertRow) -> None:
-        if row.number is None:
-            row.number = next_number(self._session, self._now)
         row.phase, row.fired_at, row.resolved_at = Phase.FIRING.value, self._now, None
         row.acked_by, row.acked_at = "", None
         row.state = next_state(AlertState(row.state), Act.FIRE).value

@@ -129,21 +129,22 @@ class SequenceRow(Base):
 
 def next_version(session: Session) -> int:
     """The next change version; from here to the commit no other writer of this room runs."""
-    return _next(session, "version")
+    return _advance(session, "version", 1)
 
 
-def next_number(session: Session, at_ms: int) -> str:
-    """The next alert number of the day, e.g. AL-20261121-0417; days change at midnight in China (UTC+8)."""
-    day = to_datetime(at_ms).astimezone(_CHINA).strftime("%Y%m%d")
-    return f"AL-{day}-{_next(session, f'AL-{day}'):04d}"
+def next_numbers(session: Session, at_ms: int, count: int) -> list[str]:
+    """The next alert numbers of the day, e.g. AL-20261121-0417; days change at midnight in China (UTC+8)."""
+    day = f"AL-{to_datetime(at_ms).astimezone(_CHINA):%Y%m%d}"
+    last = _advance(session, day, count) if count else 0
+    return [f"{day}-{number:04d}" for number in range(last - count + 1, last + 1)]
 
 
-def _next(session: Session, name: str) -> int:
-    bump = update(SequenceRow).where(SequenceRow.name == name).values(value=SequenceRow.value + 1)
+def _advance(session: Session, name: str, by: int) -> int:
+    bump = update(SequenceRow).where(SequenceRow.name == name).values(value=SequenceRow.value + by)
     moved = session.execute(bump.returning(SequenceRow.value)).scalar_one_or_none()
     if moved is None:
-        session.execute(insert(SequenceRow).values(name=name, value=1))
-        return 1
+        session.execute(insert(SequenceRow).values(name=name, value=by))
+        return by
     return moved
 
 

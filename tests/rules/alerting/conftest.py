@@ -79,7 +79,7 @@ class World:
             self.round({("up", place): 0.0 for place in places})
 
     def views(self, scope: Scope = WHOLE_CITY) -> dict[tuple[str, str], AlertView]:
-        found, _ = self.desk.alerts(scope, AlertFilter(states=()))
+        found, _ = self.desk.alerts(scope, AlertFilter(states=(), limit=10_000))
         newest: dict[tuple[str, str], AlertView] = {}
         for alert in sorted(found, key=lambda alert: -alert.id):
             newest.setdefault((alert.name, alert.device), alert)

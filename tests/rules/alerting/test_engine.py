@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import event, text
 
 from monitor.metrics.interface import Vector
 from monitor.metrics.promql.engine import PromqlEngine
@@ -196,3 +196,23 @@ def test_prometheus_shape(world: World) -> None:
     assert (rule["duration"], rule["alerts"][0]["value"], rule["alerts"][0]["state"]) == (30.0, "0", "firing")
     assert rule["alerts"][0]["activeAt"].endswith("Z")
     assert RulesView(world.engine).alerts() == rule["alerts"]
+
+
+def test_a_storm_is_a_few_statements_not_thousands(world: World) -> None:
+    statements: list[str] = []
+
+    def count(_conn: object, _cursor: object, statement: str, *_rest: object) -> None:
+        statements.append(statement)
+
+    storm = {("up", f"H{i % 9}/d{i}"): 0.0 for i in range(500)}
+    world.depends = {f"d{i}": (f"d{i // 10}",) for i in range(1, 500)}
+    event.listen(world.database.engine, "before_cursor_execute", count)
+    for _ in range(3):
+        world.round(storm)
+    event.remove(world.database.engine, "before_cursor_execute", count)
+    views = world.views()
+    assert {alert.state for alert in views.values()} == {AlertState.ACTIVE}
+    assert len({alert.number for alert in views.values()}) == 500
+    root = views["DeviceDown", "d0"]
+    assert (root.root, root.suppressed) == (None, 499)
+    assert len(statements) < 100
