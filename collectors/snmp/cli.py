@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Mapping
+from contextlib import closing
 from typing import cast
 
 import click
@@ -60,7 +61,8 @@ def poll(
     credential = _credential(community, v1, v3_user, v3_auth, v3_priv)
     access = SnmpAccess("command-line", port=port, profile=profile, timeout=timeout, retries=retries)
     device = Device(DeviceId(target), SiteId("-"), target, Kind.NETWORK, host, snmp=access)
-    result = SnmpPoller(SystemClock(), profiles).poll(device, credential)
+    with closing(SnmpPoller(SystemClock(), profiles)) as poller:
+        result = poller.poll(device, credential)
     if as_json:
         click.echo(json.dumps(document(result), ensure_ascii=False, indent=1))
     elif result.up:

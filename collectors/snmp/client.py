@@ -212,6 +212,19 @@ class UdpTransport:
         return None, malformed
 
 
+def open_transport(
+    address: str, port: int, credential: Credential, *, timeout: float, retries: int, clock: Clock
+) -> Transport:
+    """A transport by the credential's kind (snmp-v1, snmp-v2c, snmp-v3). Raises SnmpError."""
+    if credential.kind == "snmp-v3":
+        from collectors.snmp.v3 import UsmTransport  # pysnmp takes 0.3 s to import: only where v3 is used
+
+        return UsmTransport(address, port, credential, timeout, retries)
+    version = V1 if credential.kind == "snmp-v1" else V2C
+    community = credential.community.encode()
+    return UdpTransport(address, port, version, community, timeout, retries, clock)
+
+
 def open_session(
     address: str,
     port: int,
@@ -222,16 +235,8 @@ def open_session(
     clock: Clock,
     budget: float,
 ) -> Session:
-    """A session by the credential's kind (snmp-v1, snmp-v2c, snmp-v3). Raises SnmpError."""
-    transport: Transport
-    if credential.kind == "snmp-v3":
-        from collectors.snmp.v3 import UsmTransport  # pysnmp takes 0.3 s to import: only where v3 is used
-
-        transport = UsmTransport(address, port, credential, timeout, retries)
-    else:
-        version = V1 if credential.kind == "snmp-v1" else V2C
-        community = credential.community.encode()
-        transport = UdpTransport(address, port, version, community, timeout, retries, clock)
+    """A session over `open_transport`. Raises SnmpError."""
+    transport = open_transport(address, port, credential, timeout=timeout, retries=retries, clock=clock)
     return Session(transport, clock, budget=budget)
 
 

@@ -1,12 +1,13 @@
 """Reads one device through its profile: the SNMP side of collectors.interface.Poller.
 
-The profile and identity of a device are found once and again whenever sysObjectID, sysDescr or the credential's
-view changes or sysUpTime falls. Every module gives what it can; one that fails leaves the others alone.
+The profile and identity of a device are found once, and again whenever sysObjectID, sysDescr or the wanted profile
+changes or sysUpTime falls. Every module gives what it can; one that fails leaves the others alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -19,7 +20,7 @@ from collectors.profiles.profile import Module, Profile
 from collectors.profiles.read import Report, read_module, summarise
 from collectors.profiles.values import text_of
 from collectors.snmp.ber import OBJECT_ID, Oid, Typed, dotted, encode_oid
-from collectors.snmp.client import Session, open_session
+from collectors.snmp.client import Session, Transport, open_transport
 from collectors.snmp.errors import AgentError, NoAnswerError, SnmpError
 from monitor.clock import Clock
 from monitor.errors import InputError
@@ -31,6 +32,7 @@ SYS_UP_TIME: Final = encode_oid("1.3.6.1.2.1.1.3.0")
 SYS_NAME: Final = encode_oid("1.3.6.1.2.1.1.5.0")
 _SYSTEM: Final = (SYS_DESCR, SYS_OBJECT_ID, SYS_UP_TIME, SYS_NAME)
 _MODULE: Final = "snmp"
+_KEPT_ENGINES: Final = 128  # each takes about 1 MB and three file descriptors
 _ASK_AGAIN: Final = 1 << 62  # no uptime reaches it: the next poll identifies anew
 
 _log = structlog.get_logger(__name__)
@@ -55,6 +57,7 @@ class SnmpPoller:
         self._clock = clock
         self._profiles = profiles
         self._known: dict[DeviceId, _Known] = {}
+        self._engines: dict[tuple[str, int, float, int, Credential], Transport] = {}
 
     def poll(self, device: Device, credential: Credential | None) -> PollResult:
         """One poll; never raises for anything the device or the network does."""
@@ -64,7 +67,7 @@ class SnmpPoller:
             result = _failed(at_ms, _no_credential(access))
         else:
             try:
-                with self._open(device, access, credential) as session:
+                with self._session(device, access, credential) as session:
                     result = self._read(device, access, session, at_ms)
             except SnmpError as error:
                 result = _failed(at_ms, error.poll_error())
@@ -72,16 +75,30 @@ class SnmpPoller:
                 result = _failed(at_ms, PollError("profile", str(error), error.zh))
         return replace(result, duration_seconds=self._clock.monotonic() - started)
 
-    def _open(self, device: Device, access: SnmpAccess, credential: Credential) -> Session:
-        return open_session(
+    @contextmanager
+    def _session(self, device: Device, access: SnmpAccess, credential: Credential) -> Iterator[Session]:
+        """A session; v3 transports that worked are kept for the next poll, for finding an engine is dear."""
+        key = (device.address, access.port, access.timeout, access.retries, credential)
+        transport = self._engines.pop(key, None) or open_transport(
             device.address,
             access.port,
             credential,
             timeout=access.timeout,
             retries=access.retries,
             clock=self._clock,
-            budget=max(10.0, access.interval),
         )
+        keep = False
+        try:
+            yield Session(transport, self._clock, budget=max(10.0, access.interval))
+            keep = credential.kind == "snmp-v3" and len(self._engines) < _KEPT_ENGINES
+        finally:
+            if not keep or self._engines.setdefault(key, transport) is not transport:
+                transport.close()
+
+    def close(self) -> None:
+        """Release what is kept between polls."""
+        while self._engines:
+            self._engines.popitem()[1].close()
 
     def _read(self, device: Device, access: SnmpAccess, session: Session, at_ms: int) -> PollResult:
         errors: list[PollError] = []

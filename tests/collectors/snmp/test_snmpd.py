@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -112,8 +114,13 @@ def test_a_poll_of_a_linux_host(snmpd: LoopbackSnmpd) -> None:
     memory = result.detail["memory"]
     assert isinstance(memory, list)
     assert memory[0]["size_bytes"] == int(total.split()[1]) * 1024
-    with_v3 = poller.poll(device, V3)
-    assert with_v3.identity == result.identity
+    with ThreadPoolExecutor(1) as other_thread:  # the agent polls from a pool of threads
+        with_v3 = [poller.poll(device, V3), other_thread.submit(poller.poll, device, V3).result()]
+    poller.close()
+    assert [one.identity for one in with_v3] == [result.identity] * 2
+    assert not [error for one in with_v3 for error in one.errors]
+    wrong = poller.poll(device, dataclasses.replace(V3, auth_password="wrongpass"))
+    assert [error.code for error in wrong.errors] == ["auth"]
 
 
 def test_the_command_prints_the_contract(snmpd: LoopbackSnmpd) -> None:
