@@ -267,6 +267,24 @@ def test_increase_against_a_plain_reference(columns: list[list[tuple[int, int]]]
         )
 
 
+def test_many_resets_and_few_give_the_same_increase() -> None:
+    noisy = [(at * 60_000, float(value)) for at, value in enumerate([5, 3, 9, 2, 8, 1, 7, 6, 4, 3] * 3)]
+    calm = [(at * 60_000, float(at if at < 20 else at - 20)) for at in range(30)]
+    store = MemoryStore()
+    for name, samples in (("noisy", noisy), ("calm", calm)):
+        store.append(block_of((make_labels({"n": name}, "c"), at, value) for at, value in samples))
+    engine = PromqlEngine(store)
+    for expression in ('increase(c{n="calm"}[15m])', "increase(c[15m])"):
+        result = engine.instant(expression, 29 * 60_000)
+        assert isinstance(result, Vector)
+        found = dict(zip(result.labels, result.values.tolist(), strict=True))
+        for name, samples in (("noisy", noisy), ("calm", calm)):
+            labels = make_labels({"n": name})
+            if labels in found:
+                assert found[labels] == pytest.approx(reference_increase(samples, 14 * 60_000, 29 * 60_000))
+        assert make_labels({"n": "calm"}) in found
+
+
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.floats(allow_nan=True, allow_infinity=True, width=64), min_size=1, max_size=40))
 def test_aggregations_of_any_floats(values: list[float]) -> None:

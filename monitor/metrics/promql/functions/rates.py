@@ -41,10 +41,27 @@ def _lost_to_resets(windows: Windows, budget: Budget) -> Floats:
     if not len(drops):
         return total
     owner = np.searchsorted(windows.samples.bounds, drops, side="right") - 1
+    columns = np.unique(owner)
+    depth = int(lengths(windows)[:, columns].max())
+    if len(drops) > depth:
+        total[:, columns] = _lost_by_position(windows, columns, depth, budget)
+        return total
     for drop, column in zip(drops.tolist(), owner.tolist(), strict=True):
-        budget.charge(0)
         inside = (windows.first[:, column] < drop) & (drop < windows.stop[:, column])
         total[inside, column] += values[drop - 1]
+    return total
+
+
+def _lost_by_position(windows: Windows, columns: Ints, depth: int, budget: Budget) -> Floats:
+    """The same for the named columns, when resets are so many that going through the windows is shorter."""
+    values = windows.samples.values
+    first, stop = windows.first[:, columns], windows.stop[:, columns]
+    total = np.zeros(first.shape)
+    for position in range(1, depth):
+        budget.check()
+        index = np.minimum(first + position, len(values) - 1)
+        before = values[index - 1]
+        total += np.where((first + position < stop) & (values[index] < before), before, 0)
     return total
 
 
