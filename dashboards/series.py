@@ -92,8 +92,9 @@ def quote(text: str) -> str:
 
 def chart_data(chart: Chart, device: Device, span: str, interface: str = "") -> dict[str, object]:
     """The lines of a chart over a range ending now, with the same hours a week ago."""
-    length, step = RANGES.get(span, RANGES["6h"])
-    end = backend().clock.now_ms() // 1000 // step * step
+    length, step = RANGES.get(span, RANGES["1h"])
+    # Rounded up, so that a reading of a few seconds ago is already the last point.
+    end = -(-backend().clock.now_ms() // 1000 // step) * step
     start = end - length
     matcher = f"device={quote(device.id)}"
     if interface and chart.key == "traffic":

@@ -98,7 +98,7 @@ def page(device_id: str) -> ResponseReturnValue:
     statuses = directory.statuses(within, device.id)
     detail = _merged([status.detail for status in statuses])
     identity = {k: v for status in statuses for k, v in status.identity.items() if v}
-    span = asked("range") if asked("range") in RANGES else "6h"
+    span = asked("range") if asked("range") in RANGES else "1h"
     alerts = [a for a in open_alerts(within, device.site) if a.device == device.id]
     return render_template(
         "devices/page.html",
