@@ -67,7 +67,7 @@ class SystemFactReader:
                 continue
             try:
                 fact = self._sftp_file(client, request)
-            except (TimeoutError, EOFError, paramiko.SSHException) as error:
+            except (TimeoutError, EOFError, paramiko.SSHException, paramiko.SFTPError) as error:
                 log.info("sftp given up", target=session.where, fact=request.id, reason=type(error).__name__)
                 break
             found[place] = replace(fact, host_key=session.host_key)

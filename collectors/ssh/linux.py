@@ -146,6 +146,7 @@ def cpu_ratio(before: CpuTimes | None, now: CpuTimes | None) -> float | None:
 
 def stat_readings(text: str) -> list[Reading]:
     """/proc/stat: seconds by processor and mode, interrupts, context switches, forks, processes, boot time."""
+    _cpu_times(text)  # a total that is no number damages the section
     found = []
     for line in text.splitlines():
         word, *values = line.split() or [""]

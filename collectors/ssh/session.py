@@ -232,7 +232,10 @@ def _exchange(
     sock = _dial(target, where)
     transport = paramiko.Transport(sock)
     transport.set_log_channel(LOG_CHANNEL)
-    transport.banner_timeout = transport.handshake_timeout = transport.auth_timeout = target.timeout
+    # The time of the whole handshake is start_client's; paramiko's own for its parts must not come before it, because
+    # it tells a late banner and a wrong one with the same words.
+    transport.banner_timeout = transport.handshake_timeout = target.timeout + 5
+    transport.auth_timeout = target.timeout
     transport.channel_timeout = target.timeout
     try:
         if families:
