@@ -24,7 +24,7 @@ from monitor.metrics.interface import (
     Labels,
     SampleBlock,
 )
-from monitor.metrics.page import HOLE, NEVER, Page, Piece, Slot, is_present
+from monitor.metrics.page import HOLE, MAX_CELLS, NEVER, Page, Piece, Slot, is_present
 
 MAX_AHEAD_MS = 600_000
 MAX_LABELS = 64
@@ -49,6 +49,7 @@ class Head:
 
     __slots__ = (
         "_known_lists",
+        "_max_cells",
         "_max_series",
         "_open_page",
         "column_of",
@@ -60,7 +61,8 @@ class Head:
         "pages",
     )
 
-    def __init__(self, max_series: int = 2_000_000) -> None:
+    def __init__(self, max_series: int = 2_000_000, max_cells: int = MAX_CELLS) -> None:
+        self._max_cells = max_cells
         self.index = SeriesIndex()
         self.pages: list[Page] = []
         self._open_page: dict[str, int] = {}
@@ -201,9 +203,27 @@ class Head:
         self.last_value[series[last]] = values[last]
 
     def _write(self, series: Codes, timestamps: Ints, values: Floats) -> None:
-        for page, member in self._by_page(series):
-            columns = self.column_of[series[member]]
-            self.pages[page].write(columns, timestamps[member], values[member])
+        for number, member in self._by_page(series):
+            page = self.pages[number]
+            deep = page.write(self.column_of[series[member]], timestamps[member], values[member])
+            for group in deep:
+                alone = page.groups == 1
+                piece = page.take_group(group)
+                for columns in (
+                    np.arange(len(piece.series))[:, None] if alone else [np.arange(len(piece.series))]
+                ):
+                    self._set_apart(piece, columns)
+            if deep:
+                self._write(series[member], timestamps[member], values[member])
+
+    def _set_apart(self, piece: Piece, columns: Ints) -> None:
+        """Give some series of a group a page of their own."""
+        page = Page(columns=len(columns), max_cells=self._max_cells, apart=True)
+        for series in piece.series[columns].tolist():
+            self.column_of[series] = page.add_column(series, (), None)
+            self.page_of[series] = len(self.pages)
+        self.pages.append(page)
+        self._write(*_flat(piece, columns))
 
     def _house(self, series: int, first_ms: int) -> None:
         """Give a series a column in the open page of its job."""
@@ -212,7 +232,7 @@ class Head:
         page = self._open_page.get(job)
         if page is None or self.pages[page].full:
             page = self._open_page[job] = len(self.pages)
-            self.pages.append(Page())
+            self.pages.append(Page(max_cells=self._max_cells))
         target = (labels.get("instance", ""), labels.get("device", ""))
         self.column_of[series] = self.pages[page].add_column(series, target, first_ms)
         self.page_of[series] = page
@@ -244,11 +264,26 @@ class Head:
 
     def drop_before(self, boundary_ms: int) -> None:
         """Forget the samples older than the boundary; the order of each series is remembered."""
-        for at, page in enumerate(self.pages):
+        for at, page in list(enumerate(self.pages)):
             page.drop_before(boundary_ms)
-            if page.empty:
-                self.page_of[page.series[: page.width]] = -1
-                self.pages[at] = Page()
+            if page.empty or page.apart:
+                piece = page.everything(-NEVER, NEVER - 1)
+                self._evict(at)
+                self._rehouse(piece)
+
+    def _evict(self, at: int) -> None:
+        """Start a page afresh; its series have no page any more."""
+        series = self.pages[at].series[: self.pages[at].width]
+        self.page_of[series[self.page_of[series] == at]] = -1
+        self.pages[at] = Page(max_cells=self._max_cells)
+
+    def _rehouse(self, piece: Piece) -> None:
+        """Bring series that had a page of their own back among those of their job."""
+        if not len(piece.series):
+            return
+        for series in piece.series.tolist():
+            self._house(series, int(piece.timestamps[0, 0]))
+        self._write(*_flat(piece, np.arange(len(piece.series))))
 
     def forget(self, older_than_ms: int) -> list[int]:
         """Forget the series without a sample since a time and outside the pages; their numbers."""
@@ -275,3 +310,10 @@ def canonical(values: Floats) -> Floats:
         return values
     odd &= values.view(np.uint64) != STALE_BITS
     return np.where(odd, _CANONICAL_NAN, values)
+
+
+def _flat(piece: Piece, columns: Ints) -> tuple[Codes, Ints, Floats]:
+    """The samples of some series of a piece as columns, sorted by series and time."""
+    position, row = np.nonzero(is_present(piece.values[:, columns]).T)
+    column = columns[position]
+    return piece.series[column], piece.timestamps[row, piece.group[column]], piece.values[row, column]

@@ -4,6 +4,9 @@ A group is a set of series that were first polled together; it has one column of
 column of values. Row r of a group is its r-th time stamp; rows of different groups need not be of the same time.
 A cell without a sample holds the `HOLE` bit pattern. Time stamps of a group increase strictly with the row and
 the rest of its column is `NEVER`. All work on samples is vectorised; only new series cost Python time.
+
+A matrix wastes room when one group has far more rows than the others, so a page takes at most `max_cells`: beyond
+that it names the groups that are too deep for it, and the head gives them pages of their own.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ import numpy as np
 from monitor.metrics.interface import Bools, Codes, Floats, Ints
 
 MAX_COLUMNS = 4096
+MAX_CELLS = 1 << 22
 NEVER = np.iinfo(np.int64).max
 HOLE_BITS = 0x7FF8000000000000
 HOLE = float(np.array([HOLE_BITS], np.uint64).view(np.float64)[0])
@@ -55,16 +59,31 @@ def is_present(values: Floats) -> Bools:
 class Page:
     """See the module. Not locked."""
 
-    __slots__ = ("_by_target", "_columns", "_groups", "_times", "_values", "count", "group_of", "series")
+    __slots__ = (
+        "_by_target",
+        "_columns",
+        "_groups",
+        "_max_cells",
+        "_times",
+        "_values",
+        "apart",
+        "count",
+        "group_of",
+        "series",
+    )
 
-    def __init__(self) -> None:
-        self._times = np.full((_FIRST_ROWS, _FIRST_COLUMNS), NEVER, np.int64)
-        self._values = np.full((_FIRST_ROWS, _FIRST_COLUMNS), HOLE, np.float64)
+    def __init__(
+        self, *, columns: int = _FIRST_COLUMNS, max_cells: int = MAX_CELLS, apart: bool = False
+    ) -> None:
+        self._times = np.full((_FIRST_ROWS, columns), NEVER, np.int64)
+        self._values = np.full((_FIRST_ROWS, columns), HOLE, np.float64)
         self._columns = 0
         self._groups = 0
-        self.count = np.zeros(_FIRST_COLUMNS, np.int64)
-        self.group_of = np.zeros(_FIRST_COLUMNS, np.int32)
-        self.series = np.zeros(_FIRST_COLUMNS, np.int32)
+        self._max_cells = max_cells
+        self.apart = apart
+        self.count = np.zeros(columns, np.int64)
+        self.group_of = np.zeros(columns, np.int32)
+        self.series = np.zeros(columns, np.int32)
         self._by_target: dict[tuple[str, ...], list[int]] = {}
 
     @property
@@ -82,8 +101,11 @@ class Page:
         """Memory held by the matrices."""
         return self._times.nbytes + self._values.nbytes
 
-    def add_column(self, series: int, target: tuple[str, ...], first_ms: int) -> int:
-        """Give a series a column, in a group of its target whose newest row is `first_ms`, else a new one."""
+    def add_column(self, series: int, target: tuple[str, ...], first_ms: int | None) -> int:
+        """Give a series a column, in a group of its target whose newest row is `first_ms`, else a new one.
+
+        Without a time it joins whatever group the target has.
+        """
         if self._columns == self._values.shape[1]:
             self._values = _wider_values(self._values)
             self.group_of = np.concatenate([self.group_of, np.zeros_like(self.group_of)])
@@ -94,11 +116,11 @@ class Page:
         self.group_of[column] = self._group_for(target, first_ms)
         return column
 
-    def _group_for(self, target: tuple[str, ...], first_ms: int) -> int:
+    def _group_for(self, target: tuple[str, ...], first_ms: int | None) -> int:
         groups = self._by_target.setdefault(target, [])
         for group in reversed(groups):
             rows = self.count[group]
-            if rows and self._times[rows - 1, group] == first_ms:
+            if first_ms is None or (rows and self._times[rows - 1, group] == first_ms):
                 return group
         if self._groups == self._times.shape[1]:
             self._times = _wider_times(self._times)
@@ -106,16 +128,24 @@ class Page:
         group = self._groups
         self._groups += 1
         groups.append(group)
-        self._times[0, group] = first_ms
-        self.count[group] = 1
+        if first_ms is not None:
+            self._times[0, group] = first_ms
+            self.count[group] = 1
         return group
 
-    def write(self, columns: Codes, timestamps: Ints, values: Floats) -> None:
-        """Store samples; (column, time stamp) pairs are unique and not yet present."""
+    def write(self, columns: Codes, timestamps: Ints, values: Floats) -> list[int]:
+        """Store samples; (column, time stamp) pairs are unique and not yet present.
+
+        When that would make the page too large nothing is stored, and the groups to blame are returned.
+        """
         groups = self.group_of[columns]
         order = np.lexsort((timestamps, groups))
         pairs, member = _pairs(groups[order], timestamps[order])
         pair_groups, pair_times = groups[order][pairs], timestamps[order][pairs]
+        needed = self.count + np.bincount(pair_groups, minlength=len(self.count))
+        if self._columns > 1 and int(needed.max()) * self._columns > self._max_cells:
+            deep: list[int] = np.flatnonzero(needed * self._columns > self._max_cells).tolist()
+            return deep
         newest = self._newest(pair_groups)
         for group, at in self._missing(pair_groups, pair_times, newest):
             self._insert_row(group, at)
@@ -124,6 +154,21 @@ class Page:
         rows[~later] = self.find(pair_groups[~later], pair_times[~later])
         rows[later] = self._new_rows(pair_groups[later], pair_times[later])
         self._values[rows[member], columns[order]] = values[order]
+        return []
+
+    def take_group(self, group: int) -> Piece:
+        """Take all samples of a group out of the page; its columns stay behind empty."""
+        columns = np.flatnonzero(self.group_of[: self._columns] == group).astype(np.int32)
+        piece = self.extract(columns, -NEVER, NEVER - 1)
+        self._times[:, group] = NEVER
+        self._values[:, columns] = HOLE
+        self.count[group] = 0
+        return piece
+
+    @property
+    def groups(self) -> int:
+        """How many groups of time stamps there are, also those without any now."""
+        return self._groups
 
     def _newest(self, groups: Codes) -> Ints:
         counts = self.count[groups]

@@ -138,6 +138,24 @@ def test_more_series_than_fit_on_a_page() -> None:
     assert (found.values == codes + np.arange(3)[:, None] * 0.5).all()
 
 
+def test_one_busy_series_does_not_widen_the_page_of_a_thousand_quiet_ones() -> None:
+    head = Head()
+    quiet = [make_labels({"job": "j", "device": str(i)}, "m") for i in range(1000)]
+    add(head, *((labels, NOW, 1.0) for labels in [*quiet, UP]))
+    times = range(NOW - 100_000_000, NOW, 500)
+    busy = make_labels({"job": "j", "device": "0"}, "busy")
+    assert add(head, *((busy, at, 2.0) for at in times)).accepted == 200_000
+    assert head.numbers()["head_bytes"] < 20e6
+    # One series at a time: the window of all of them would be a matrix of 200,000 rows by 1,002 columns.
+    series = np.array([head.index.number(busy)], np.int32)
+    found = contents(assemble([busy], series, [head.extract(series, 0, NOW)]))
+    assert found[busy] == [(at, bits_of(2.0)) for at in times]
+    head.drop_before(NOW - 10_000)
+    found = contents(window(head))
+    assert (len(found[busy]), len(found)) == (20, 1002)
+    assert head.numbers()["head_bytes"] < 2e6
+
+
 SERIES = [make_labels({"job": "j", "device": f"d{i % 3}", "x": str(i)}, f"m{i % 2}") for i in range(6)]
 SAMPLES = st.tuples(
     st.sampled_from(SERIES),
@@ -147,18 +165,25 @@ SAMPLES = st.tuples(
 
 
 @given(
-    st.lists(st.lists(SAMPLES, max_size=30), max_size=12), st.integers(NOW - 2, NOW + 41), st.integers(0, 43)
+    st.lists(st.lists(SAMPLES, max_size=30), max_size=12),
+    st.integers(NOW - 2, NOW + 41),
+    st.integers(0, 43),
+    st.sampled_from([8, 30, 10**6]),
 )
 def test_any_blocks_in_any_order_against_a_dictionary(
-    blocks: list[list[tuple[Labels, int, float]]], after: int, length: int
+    blocks: list[list[tuple[Labels, int, float]]], after: int, length: int, max_cells: int
 ) -> None:
-    head, oracle = Head(), Oracle()
+    head, oracle = Head(max_cells=max_cells), Oracle()
     for block in blocks:
         result = add(head, *block)
         assert (result.accepted, result.duplicate, result.rejected) == oracle.append(block)
         assert result.rejected == sum(result.reasons.values())
     assert contents(window(head, after, after + length)) == oracle.window(EVERYTHING, after, after + length)
     head.drop_before(after)
+    assert contents(window(head)) == oracle.window(EVERYTHING, after - 1, NOW * 2)
+    late = [(SERIES[i % 6], NOW + 50 + i, float(i)) for i in range(60)]
+    assert add(head, *late).accepted == 60
+    oracle.append(late)
     assert contents(window(head)) == oracle.window(EVERYTHING, after - 1, NOW * 2)
 
 
