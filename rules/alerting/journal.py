@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, insert, select
 from sqlalchemy.orm import Session
 
 from monitor.database import Database
@@ -118,6 +118,7 @@ class _Recording:
     def write(self, entries: Sequence[Entry]) -> None:
         keys = [fingerprint(e.rule.key, e.change.tracked.labels) for e in entries]
         rows = self._rows(keys)
+        rows |= self._add({k: e for k, e in zip(keys, entries, strict=True) if k not in rows})
         fired: list[AlertRow] = []
         resolved: list[AlertRow] = []
         dropped: list[int] = []
@@ -125,9 +126,7 @@ class _Recording:
             row = rows.get(key)
             transition = entry.change.transition
             if row is None:
-                if transition in {Transition.RESOLVED, Transition.VANISHED}:
-                    continue
-                row = rows[key] = self._new(key, entry)
+                continue
             self._update(row, entry.change.tracked)
             if transition is Transition.FIRED:
                 self._fire(row)
@@ -164,32 +163,39 @@ class _Recording:
             found.update({str(row.open_key): row for row in self._session.scalars(query)})
         return found
 
-    def _new(self, key: str, entry: Entry) -> AlertRow:
+    def _add(self, entries: Mapping[str, Entry]) -> dict[str, AlertRow]:
+        """Rows for alerts that have none, in one statement; what is already over needs none."""
+        over = {Transition.RESOLVED, Transition.VANISHED}
+        fresh = {key: entry for key, entry in entries.items() if entry.change.transition not in over}
+        if not fresh:
+            return {}
+        self._session.execute(insert(AlertRow), [self._new(key, entry) for key, entry in fresh.items()])
+        return self._rows(list(fresh))
+
+    def _new(self, key: str, entry: Entry) -> dict[str, str | int]:
         tracked = entry.change.tracked
         labels = dict(tracked.labels)
         severity = severity_of(labels)
-        row = AlertRow(
-            open_key=key,
-            rule_group=entry.group,
-            rule_key=entry.rule.key,
-            name=entry.rule.name,
-            severity=severity.value,
-            severity_rank=severity.rank,
-            phase=Phase.PENDING.value,
-            state=AlertState.PENDING.value,
-            labels=json.dumps(labels, ensure_ascii=False),
-            annotations="{}",
-            site=labels.get("site", ""),
-            device=labels.get("device", ""),
-            expression=entry.rule.expr,
-            active_at=tracked.active_at,
-            acked_by="",
-            owner="",
-            escalated_to="",
-            version=self._version,
-        )
-        self._session.add(row)
-        return row
+        return {
+            "open_key": key,
+            "rule_group": entry.group,
+            "rule_key": entry.rule.key,
+            "name": entry.rule.name,
+            "severity": severity.value,
+            "severity_rank": severity.rank,
+            "phase": Phase.PENDING.value,
+            "state": AlertState.PENDING.value,
+            "labels": json.dumps(labels, ensure_ascii=False),
+            "annotations": "{}",
+            "site": labels.get("site", ""),
+            "device": labels.get("device", ""),
+            "expression": entry.rule.expr,
+            "active_at": tracked.active_at,
+            "acked_by": "",
+            "owner": "",
+            "escalated_to": "",
+            "version": self._version,
+        }
 
     def _update(self, row: AlertRow, tracked: Tracked) -> None:
         row.value = None if math.isnan(tracked.value) else tracked.value

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -12,6 +14,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from prometheus_client import generate_latest
+from werkzeug.serving import make_server
 
 from monitor.clock import ManualClock
 from monitor.directory import CollectorStatus
@@ -241,3 +244,37 @@ def test_not_json(client: FlaskClient) -> None:
         client.post(f"{BASE}/silences", data=json.dumps([1]), content_type="application/json").status_code
         == 400
     )
+
+
+def test_amtool_reads_and_silences(
+    runtime: Runtime, service: AlertingService, clock: ManualClock, client: FlaskClient
+) -> None:
+    break_down(runtime, service, clock)
+    server = make_server("127.0.0.1", 0, client.application)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+
+    def amtool(*arguments: str) -> str:
+        url = f"--alertmanager.url=http://127.0.0.1:{server.port}/alertmanager"
+        done = subprocess.run(
+            ["amtool", url, *arguments], capture_output=True, text=True, check=False, timeout=20
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    try:
+        assert "DeviceDown" in amtool("alert", "query", "device=a")
+        assert "DeviceDown" not in amtool("alert", "query", "device=b")
+        end = datetime.fromtimestamp(clock.now_ms() / 1000 + 3600, UTC).isoformat()
+        start = datetime.fromtimestamp(clock.now_ms() / 1000, UTC).isoformat()
+        silence_id = amtool(
+            "silence", "add", "device=a", "-a", "li", "-c", "x", f"--start={start}", f"--end={end}"
+        ).strip()
+        assert [s["id"] for s in client.get(f"{BASE}/silences").json] == [silence_id]
+        assert "DeviceDown" not in amtool("alert", "query")
+        amtool("silence", "expire", silence_id)
+        assert "DeviceDown" in amtool("alert", "query")
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
