@@ -12,7 +12,7 @@ def failed_tests(check: Check) -> list[tuple[int, str]]:
     failed = []
     for test in check.tests:
         silent = not any(test.given.values())
-        seen = Observation(Reach.QUIET if silent else Reach.ANSWERED, test.given)
+        seen = Observation(Reach.QUIET) if silent else Observation(Reach.ANSWERED, test.given)
         outcome, reason = judge(check.exchanges[0], seen)
         if outcome != test.expect:
             failed.append((test.line, f"expected {test.expect}, got {outcome} {reason}".rstrip()))

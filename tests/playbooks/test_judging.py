@@ -29,7 +29,8 @@ def answered(text: str, **parts: str) -> Observation:
     "matcher", [Matcher("word", values=("x",)), Matcher("word", values=("x",), negative=True)]
 )
 def test_what_did_not_answer_never_passes_and_is_no_finding(reach: Reach, matcher: Matcher) -> None:
-    outcome, reason = judge(Exchange(1, matchers=(matcher,)), Observation(reach, reason="why"))
+    parts = {} if reach is Reach.QUIET else {"response": "y"}
+    outcome, reason = judge(Exchange(1, matchers=(matcher,)), Observation(reach, parts, "why"))
     assert outcome not in (Outcome.PASS, Outcome.FINDING)
     assert reason
 

@@ -296,7 +296,7 @@ def test_everything_stops_within_two_seconds_and_does_not_resume(
         office._alerts = lambda _scope: dict(alerting)
 
         def pull() -> None:
-            until(lambda: planted.connections >= 2)
+            until(lambda: len(planted.received) >= 2)  # both hosts now wait 4 s for an answer
             begun.append(time.monotonic())
             match how:
                 case "kill switch":
@@ -516,6 +516,46 @@ def test_a_name_that_answers_otherwise_at_the_gate_is_refused(
         asyncio.run(connect(right))
         assert until(lambda: right.connections == 1)
         assert wrong.connections == 0
+
+
+def test_the_gate_asks_again_after_waiting_and_resolving(tmp_path: Path, clock: ManualClock) -> None:
+    async def no_attempt(_account: str) -> str:
+        return "no"
+
+    async def connect(port: int) -> None:
+        target = Target(device("x", "").id, H012, Kind.SERVER, "web.local", "127.0.1.1")
+        made = gate(tmp_path, clock, target, port, [])
+
+        async def slow_resolver(_name: str) -> list[str]:
+            clock.advance(HOUR / 1000)
+            return ["127.0.1.1"]
+
+        made._resolver = slow_resolver
+        with pytest.raises(RefusedError, match="window has ended"):
+            await made.door(target, no_attempt).connect(port, 1)
+
+    with listening(Listener("127.0.1.1")) as (planted,):
+        asyncio.run(connect(planted.port))
+        assert planted.connections == 0
+
+
+def test_another_service_on_the_port_verifies_only_a_claimed_fix(make_office: MakeOffice) -> None:
+    with listening(Listener("127.0.1.1", greeting=b"login: ")) as (planted,):
+        exposed = check(
+            "telnet", planted.port, matchers=[{"type": "word", "words": ["login:"]}], closed="pass"
+        )
+        office = make_office({"telnet": exposed}, device("x", "127.0.1.1"))
+        office.submit(AT_H031, engagement(), "a")
+        approve_all(office)
+        office.run(CITY, "E-07", "a")
+        planted.greeting = b"SSH-2.0-x\r\n"
+        run = office.run(CITY, "E-07", "a")
+        assert outcomes(office, run) == {"pass": 1}
+        (found,) = office.findings(CITY)
+        assert found.state is FindingState.OPEN
+        office.move_finding(CITY, found.id, FindingState.FIXED_CLAIMED, "b")
+        office.run(CITY, "E-07", "a")
+    assert office.findings(CITY)[0].state is FindingState.VERIFIED
 
 
 def test_a_step_cannot_reach_a_port_or_a_protocol_outside_the_suite(
