@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from monitor.audit import AuditLog
 from monitor.clock import Clock, SystemClock
 from monitor.credentials import Credentials
-from monitor.database import Database, sqlite_database
 from monitor.directory import Directory
 from monitor.events.interface import EventStore
 from monitor.facts import FactStore
@@ -20,6 +19,7 @@ from monitor.identity.users import Users
 from monitor.jobs import Jobs
 from monitor.metrics.client import PrometheusClient
 from monitor.settings import Settings
+from monitor.state import open_audit, open_database
 from monitor.vault import load_vault
 from playbooks.interface import Office
 from rules.alerting.interface import Desk
@@ -48,11 +48,6 @@ class Backend:
     credentials: Credentials
 
 
-def open_database(settings: Settings) -> Database:
-    """The state database of these settings."""
-    return Database(settings.database_url) if settings.database_url else sqlite_database(settings.folder)
-
-
 def build_backend(settings: Settings) -> Backend:
     """The real thing. Implementations are imported here so that the pages depend on interfaces only."""
     from monitor.events.sqlite import SqliteEvents
@@ -63,7 +58,7 @@ def build_backend(settings: Settings) -> Backend:
     clock = SystemClock()
     database = open_database(settings)
     vault = load_vault(settings)
-    audit = AuditLog(database, clock, settings.folder / "anchors.log")
+    audit = open_audit(settings, database, clock)
     directory = Directory(database, clock)
     credentials = Credentials(database, vault)
     users = Users(database, clock, audit, vault)

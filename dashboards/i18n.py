@@ -118,12 +118,12 @@ def span(seconds: float) -> str:
     """A length of time in two units at most."""
     whole = max(0, int(seconds))
     if whole < 60:
-        return _("%(s)s 秒", s=whole)
+        return str(_("%(s)s 秒", s=whole))
     if whole < 3600:
-        return _("%(m)s 分 %(s)02d 秒", m=whole // 60, s=whole % 60)
+        return str(_("%(m)s 分 %(s)02d 秒", m=whole // 60, s=whole % 60))
     if whole < 86400:
-        return _("%(h)s 时 %(m)02d 分", h=whole // 3600, m=whole % 3600 // 60)
-    return _("%(d)s 天 %(h)s 时", d=whole // 86400, h=whole % 86400 // 3600)
+        return str(_("%(h)s 时 %(m)02d 分", h=whole // 3600, m=whole % 3600 // 60))
+    return str(_("%(d)s 天 %(h)s 时", d=whole // 86400, h=whole % 86400 // 3600))
 
 
 def since(ms: int | None) -> Markup:

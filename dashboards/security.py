@@ -131,7 +131,7 @@ def _default_text(code: int) -> str:
         502: _("核心服务没有应答，请稍后再试"),
         503: _("服务暂不可用，请稍后再试"),
     }
-    return texts.get(code, _("服务内部出错，已记入日志"))
+    return str(texts.get(code, _("服务内部出错，已记入日志")))
 
 
 def _answer(code: int, text: str) -> ResponseReturnValue:

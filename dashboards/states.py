@@ -109,7 +109,7 @@ def site_states(sites: Sequence[Site], within: Scope) -> Mapping[str, tuple[str,
     now = backend().clock.now_ms()
     firing = backend().desk.worst_by_site(within)
     heard = {c.id: c.last_seen for c in backend().directory.collectors()}
-    states = {}
+    states: dict[str, tuple[str, int]] = {}
     for site in sites:
         if site.id in firing:
             severity, count = firing[site.id]

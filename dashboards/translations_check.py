@@ -47,9 +47,14 @@ def unmarked_in_python(source: str) -> Iterator[tuple[int, str]]:
         elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
             skipped.add(id(node.value))
     for node in ast.walk(tree):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in skipped:
-            if _CHINESE.search(node.value) and node.value not in _EXEMPT:
-                yield node.lineno, node.value
+        text = node.value if isinstance(node, ast.Constant) else None
+        if (
+            isinstance(text, str)
+            and id(node) not in skipped
+            and text not in _EXEMPT
+            and _CHINESE.search(text)
+        ):
+            yield node.lineno, text  # type: ignore[attr-defined]
 
 
 def unmarked_in_template(source: str) -> Iterator[tuple[int, str]]:
@@ -66,7 +71,12 @@ def unmarked_in_template(source: str) -> Iterator[tuple[int, str]]:
             yield data.lineno, data.data.strip()
     for constant in tree.find_all(nodes.Const):
         text = constant.value
-        if isinstance(text, str) and id(constant) not in skipped and text not in _EXEMPT and _CHINESE.search(text):
+        if (
+            isinstance(text, str)
+            and id(constant) not in skipped
+            and text not in _EXEMPT
+            and _CHINESE.search(text)
+        ):
             yield constant.lineno, text
 
 

@@ -91,14 +91,13 @@ def page() -> ResponseReturnValue:
     )
 
 
-@blueprint.get(".csv", endpoint="export")
+@blueprint.get("/export.csv", endpoint="export")
 @requires(Permission.COMPLIANCE_VIEW)
 def export() -> ResponseReturnValue:
     """The matrix as CSV."""
     head = [_("机构编号"), _("名称"), *(str(word) for _key, word in CLASSES), _("总符合率")]
     rows = [
-        [x.site.id, x.site.name, *("" if c is None or c[0] is None else f"{c[0]:.4f}" for c in x.cells)]
-        + ["" if x.total is None else f"{x.total:.4f}"]
+        [x.site.id, x.site.name, *(_ratio(c[0] if c else None) for c in x.cells), _ratio(x.total)]
         for x in _lines()
     ]
     return csv_response("compliance", head, rows)
@@ -182,11 +181,17 @@ def level_of_cell(rate: float) -> str:
     return "l1"
 
 
+def _ratio(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"
+
+
 def _assessment(assessment_id: int) -> AssessmentView:
-    for view in backend().register.assessments(scope(), limit=100_000):
-        if view.id == assessment_id:
-            return view
-    abort(404)
+    found = [
+        view for view in backend().register.assessments(scope(), limit=100_000) if view.id == assessment_id
+    ]
+    if not found:
+        abort(404)
+    return found[0]
 
 
 def _jobs() -> list[JobView]:

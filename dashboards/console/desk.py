@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from flask import Blueprint, make_response, redirect, render_template, request, url_for
@@ -17,7 +17,7 @@ from dashboards.scope import backend, current, requires, scope
 from dashboards.states import DeviceState, device_states, service_state
 from monitor.errors import InputError, NotFoundError
 from monitor.identity.roles import Permission
-from monitor.model import DeviceId, Service, ServiceNode, Severity, Site
+from monitor.model import DeviceId, Service, ServiceNode, Severity, Site, SiteId
 from rules.alerting.interface import AlertFilter, AlertState, AlertView
 
 blueprint = Blueprint("desk", __name__, url_prefix="/desk")
@@ -97,26 +97,24 @@ def detail(alert_id: int) -> ResponseReturnValue:
     return render_template("desk/detail.html", **_detail_values(backend().desk.alert(scope(), alert_id)))
 
 
-@blueprint.get(".csv", endpoint="export")
+@blueprint.get("/export.csv", endpoint="export")
 @requires(Permission.VIEW)
 def export() -> ResponseReturnValue:
     """The filtered alerts as CSV."""
     found, _total = backend().desk.alerts(scope(), replace(_filter(), limit=20_000))
     names = {site.id: site.name for site in backend().directory.sites(scope())}
     head = [
-        _("编号"), _("级别"), _("状态"), _("告警"), _("机构"), _("设备"), _("开始"), _("确认人"), _("责任人"), _("抑制"),
+        _("编号"), _("级别"), _("状态"), _("告警"), _("机构"), _("设备"), _("开始"), _("确认人"),
+        _("责任人"), _("抑制"),
     ]  # fmt: skip
-    return csv_response(
-        "alerts",
-        head,
+    rows = [
         [
-            [
-                a.number, SEVERITY_WORDS[a.severity], STATE_WORDS[a.state], title_of(a), names.get(a.site, a.site),  # type: ignore[call-overload]
-                a.device, stamp(a.fired_at or a.active_at), a.acked_by, a.owner, a.suppressed,
-            ]
-            for a in found
-        ],
-    )  # fmt: skip
+            a.number, SEVERITY_WORDS[a.severity], STATE_WORDS[a.state], title_of(a), names.get(SiteId(a.site), a.site),
+            a.device, stamp(a.fired_at or a.active_at), a.acked_by, a.owner, a.suppressed,
+        ]
+        for a in found
+    ]  # fmt: skip
+    return csv_response("alerts", head, rows)
 
 
 @blueprint.post("/act", endpoint="act")
@@ -275,18 +273,17 @@ def _similar(alert: AlertView) -> Sequence[AlertView]:
     return [a for a in found if a.name == alert.name and a.id != alert.id][:4]
 
 
-def impact_tree(service: Service, states: dict[DeviceId, DeviceState] | object) -> TreeLine:
+def impact_tree(service: Service, states: Mapping[DeviceId, DeviceState]) -> TreeLine:
     """A service's tree with the state of every node."""
-    known: dict[DeviceId, DeviceState] = dict(states)  # type: ignore[call-overload]
     names = {d.id: d.name for d in backend().directory.devices(scope(), service.site)}
 
     def line(node: ServiceNode) -> TreeLine:
         part = replace(service, tree=node)
         if node.device is not None:
             name = names.get(node.device, str(node.device))
-            return TreeLine(f"{name} {node.probe}".strip(), service_state(part, known), ())
+            return TreeLine(f"{name} {node.probe}".strip(), service_state(part, states), ())
         name = _("任一可用") if node.need == "any" else _("全部须可用")
-        return TreeLine(name, service_state(part, known), [line(child) for child in node.children])
+        return TreeLine(name, service_state(part, states), [line(child) for child in node.children])
 
     return line(service.tree)
 

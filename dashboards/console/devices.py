@@ -70,7 +70,7 @@ def index() -> ResponseReturnValue:
     )
 
 
-@blueprint.get(".csv", endpoint="export")
+@blueprint.get("/export.csv", endpoint="export")
 @requires(Permission.VIEW)
 def export() -> ResponseReturnValue:
     """The filtered list as CSV."""
@@ -81,7 +81,8 @@ def export() -> ResponseReturnValue:
     rows = [
         [
             d.id, d.name, row.site_name, KIND_WORDS[d.kind], d.address, d.vendor, d.model, d.serial,
-            ORIGIN_WORDS.get(d.origin, d.origin), d.location, d.warranty_until, row.state.word, stamp(row.state.checked_at),
+            ORIGIN_WORDS.get(d.origin, d.origin), d.location, d.warranty_until, row.state.word,
+            stamp(row.state.checked_at),
         ]
         for row in sorted(_wanted_rows(), key=_SORTS["state"])
         for d in (row.device,)
@@ -151,7 +152,7 @@ def interfaces(device_id: str) -> ResponseReturnValue:
     matcher = f"device={quote(device.id)}"
     end = backend().clock.now_ms() // 600_000 * 600
     times = list(range(end - 21_600, end + 1, 600))
-    rates = {}
+    rates: dict[str, dict[str, Any]] = {}
     for key, metric in (("in", "ifHCInOctets"), ("out", "ifHCOutOctets")):
         rates[key] = latest(f"rate({metric}{{{matcher}}}[5m]) * 8", "ifIndex")
         rates[f"{key}_line"] = lines(f"rate({metric}{{{matcher}}}[10m]) * 8", times, "ifIndex")

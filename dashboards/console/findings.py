@@ -66,7 +66,7 @@ def index() -> ResponseReturnValue:
     )
 
 
-@blueprint.get(".csv", endpoint="export")
+@blueprint.get("/export.csv", endpoint="export")
 @requires(Permission.PLAYBOOK_VIEW)
 def export() -> ResponseReturnValue:
     """The filtered list as CSV."""

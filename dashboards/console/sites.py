@@ -71,7 +71,7 @@ def index() -> ResponseReturnValue:
     )
 
 
-@blueprint.get(".csv", endpoint="export")
+@blueprint.get("/export.csv", endpoint="export")
 @requires(Permission.VIEW)
 def export() -> ResponseReturnValue:
     """The filtered list as CSV."""

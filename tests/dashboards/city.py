@@ -231,9 +231,10 @@ def _alert(
         severity_rank=severity.rank,
         phase="normal" if over else "firing",
         state=state,
-        labels=json.dumps(labels),
+        labels=json.dumps(labels, ensure_ascii=False),
         annotations=json.dumps(
-            {"summary": summary, "summary_en": f"alert {number}", "description": "判定说明"}
+            {"summary": summary, "summary_en": f"alert {number}", "description": "判定说明"},
+            ensure_ascii=False,
         ),
         site=site,
         device=device,

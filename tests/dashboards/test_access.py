@@ -92,7 +92,7 @@ def test_site_staff_find_nothing_of_another_site(as_role: Callable[..., FlaskCli
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/desk", "/desk.csv", "/sites", "/sites.csv", "/devices", "/devices.csv", "/events", "/events.csv",
+    "path", ["/", "/desk", "/desk/export.csv", "/sites", "/sites/export.csv", "/devices", "/devices/export.csv", "/events", "/events/export.csv",
              "/services", "/compliance", "/search?q=H002", "/api/v1/sites", "/api/v1/devices", "/api/v1/alerts"],
 )  # fmt: skip
 def test_no_list_shows_another_site(as_role: Callable[..., FlaskClient], path: str) -> None:
