@@ -16,9 +16,7 @@ from flask import Flask, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from waitress.server import create_server
 
-from monitor.audit import AuditLog
-from monitor.clock import Clock, SystemClock
-from monitor.database import Database, sqlite_database
+from monitor.clock import SystemClock
 from monitor.directory import Directory
 from monitor.events.sqlite import SqliteEvents
 from monitor.facts import FactStore
@@ -28,22 +26,13 @@ from monitor.metrics.store import LocalStore
 from monitor.schedule import Schedule
 from monitor.service import Runtime, Service, ServiceFactory
 from monitor.settings import Settings
+from monitor.state import open_audit, open_database
 from monitor.telemetry import process_registry
 from monitor.vault import load_vault
 
 log = structlog.get_logger(__name__)
 MAX_BODY = 96 << 20
 THREADS = 24
-
-
-def open_database(settings: Settings) -> Database:
-    """The state database the settings name."""
-    return Database(settings.database_url) if settings.database_url else sqlite_database(settings.folder)
-
-
-def open_audit(settings: Settings, database: Database, clock: Clock) -> AuditLog:
-    """The audit log, anchored beside the database."""
-    return AuditLog(database, clock, settings.folder / "audit.anchors")
 
 
 def build_runtime(settings: Settings) -> Runtime:

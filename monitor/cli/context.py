@@ -11,13 +11,13 @@ import click
 
 from monitor.audit import AuditLog
 from monitor.clock import SystemClock
-from monitor.core import open_audit, open_database
 from monitor.credentials import Credentials
 from monitor.database import Database
 from monitor.directory import Directory
 from monitor.identity.tokens import Tokens
 from monitor.identity.users import Users
 from monitor.settings import Settings, load_settings
+from monitor.state import open_audit, open_database
 from monitor.vault import Vault, load_vault
 
 F = TypeVar("F", bound=Callable[..., Any])

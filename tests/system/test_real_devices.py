@@ -11,10 +11,10 @@ import pytest
 
 from collectors.snmp.message import encode_response, parse_request
 from monitor.clock import SystemClock
-from monitor.core import open_audit, open_database
 from monitor.directory import Directory
 from monitor.model import WHOLE_CITY
 from monitor.settings import Settings
+from monitor.state import open_audit, open_database
 from tests.real.product import Product
 from tests.real.snmpd import LoopbackSnmpd
 from tests.real.sshd import LoopbackSshd
