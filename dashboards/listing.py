@@ -85,6 +85,6 @@ def csv_response(name: str, head: Sequence[object], rows: Iterable[Sequence[obje
     writer = csv.writer(out)
     writer.writerow([_cell(value) for value in head])
     writer.writerows([_cell(value) for value in row] for row in rows)
-    response = Response("\ufeff" + out.getvalue(), mimetype="text/csv; charset=utf-8")
+    response = Response("\ufeff" + out.getvalue(), mimetype="text/csv")
     response.headers["Content-Disposition"] = f'attachment; filename="{name}.csv"'
     return response
