@@ -57,7 +57,8 @@ addEventListener('DOMContentLoaded', () => {
     mark();
   });
   document.addEventListener('htmx:afterRequest', (event) => {
-    if (event.target.id === 'acts' && event.detail.successful) { dialog.close(); ticked.clear(); mark(); }
+    // Not `.id`: the form has fields named id, which hide it.
+    if (event.target.getAttribute?.('id') === 'acts' && event.detail.successful) { dialog.close(); ticked.clear(); mark(); }
   });
   addEventListener('keydown', (event) => {
     if (event.target.closest('input:not(.tickbox), textarea, select, dialog[open]') || event.ctrlKey || event.metaKey || event.altKey) return;

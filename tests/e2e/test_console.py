@@ -75,6 +75,7 @@ def test_the_desk_by_keyboard(page: Page, address: str, stands_on: Backend) -> N
     page.click("#acts .primary")
     page.wait_for_selector(".toast")
     assert stands_on.desk.alert(WHOLE_CITY, 1).owner == "lin"
+    page.wait_for_selector("#act-dialog", state="hidden")
     page.keyboard.press("j")
     assert page.locator(".grp[data-cursor]").count() == 1
     page.keyboard.press("?")
