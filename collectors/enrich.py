@@ -20,7 +20,7 @@ from monitor.model import Device, DeviceId
 
 Sample = tuple[Labels, int, float]
 ReadingKey = tuple[str, tuple[tuple[str, str], ...]]
-DETAIL_EVERY_MS = 300_000
+DETAIL_EVERY_MS = 60_000
 SNMP, SSH, PROBE = "snmp", "ssh", "probe"
 _JOBS: Mapping[str, str] = {SNMP: "snmp", SSH: "node", PROBE: "probe"}
 _PORTS: Mapping[str, int] = {SNMP: 161, SSH: 22}
@@ -107,7 +107,7 @@ def _label_set(reading: Reading, identity: Mapping[str, str]) -> Labels:
 
 @dataclass(frozen=True, slots=True)
 class _Told:
-    state: tuple[bool, str, str]
+    state: tuple[bool, str, str, str]
     at_ms: int
 
 
@@ -120,10 +120,10 @@ class StatusBook:
         self._told: dict[tuple[DeviceId, str], _Told] = {}
 
     def event(self, device: Device, result: PollResult) -> tuple[str, Event] | None:
-        """The status event of a poll, or None when nothing but detail changed within five minutes."""
+        """The status event of a poll, or None when only values changed within a minute."""
         errors = _json([{"code": e.code, "message": e.message, "zh": e.zh} for e in result.errors])
         identity = _json(dict(result.identity))
-        state = (result.up, errors, identity)
+        state = (result.up, errors, identity, _states(result.detail))
         with self._lock:
             told = self._told.get((device.id, result.module))
             if told is not None and told.state == state and 0 <= result.at_ms - told.at_ms < DETAIL_EVERY_MS:
@@ -148,6 +148,17 @@ class StatusBook:
         """The module is not polled any more; when it comes back, its first poll is told."""
         with self._lock:
             self._told.pop((device, module), None)
+
+
+def _states(detail: Mapping[str, object]) -> str:
+    """What in a detail is a state (an interface up or down, a fan failed), without the values that always move."""
+    return _json(
+        {
+            group: [{key: row.get(key) for key in ("name", "admin", "oper", "state")} for row in rows]
+            for group, rows in detail.items()
+            if isinstance(rows, list | tuple) and all(isinstance(row, Mapping) for row in rows)
+        }
+    )
 
 
 def _sentence(device: Device, result: PollResult) -> str:

@@ -17,6 +17,7 @@ from monitor.model import Severity
 from rules.alerting.evaluation import Change
 from rules.alerting.files import AlertRule
 from rules.alerting.interface import AlertState
+from rules.alerting.naming import with_names
 from rules.alerting.records import (
     CHUNK,
     SYSTEM,
@@ -30,6 +31,8 @@ from rules.alerting.records import (
 from rules.alerting.silences import Silence, silenced_until
 from rules.alerting.states import Act, Phase, Tracked, Transition, next_state
 from rules.alerting.tables import AlertRow, next_numbers, next_version
+
+Namer = Callable[[Mapping[str, str]], Mapping[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +58,17 @@ def severity_of(labels: Mapping[str, str]) -> Severity:
 
 
 class Journal:
-    """Alert rows on the state database. `topology` gives device -> devices it depends on, read at each use."""
+    """Alert rows on the state database, both callables read at each use.
 
-    def __init__(self, database: Database, topology: Callable[[], Topology]) -> None:
+    `topology` gives device -> devices it depends on; `names` the names of the ids among an alert's labels.
+    """
+
+    def __init__(
+        self, database: Database, topology: Callable[[], Topology], names: Namer = lambda _labels: {}
+    ) -> None:
         self._database = database
         self._topology = topology
+        self._names = names
 
     def restore(self) -> dict[tuple[str, str], list[Tracked]]:
         """Everything pending or firing, by (group key, rule key)."""
@@ -76,7 +85,7 @@ class Journal:
             return
         topology = self._topology()
         with self._database.session() as session:
-            _Recording(session, now, topology).write(entries)
+            _Recording(session, now, topology, self._names).write(entries)
 
     def retire(self, known: Iterable[tuple[str, str]], now: int) -> int:
         """Resolve alerts whose rule is no longer loaded; returns how many."""
@@ -86,7 +95,7 @@ class Journal:
             query = select(AlertRow).where(AlertRow.open_key.is_not(None), AlertRow.phase != Phase.NORMAL)
             gone = [row for row in session.scalars(query) if (row.rule_group, row.rule_key) not in keep]
             if gone:
-                recording = _Recording(session, now, self._topology())
+                recording = _Recording(session, now, self._topology(), self._names)
                 recording.retire(gone)
             entries = gone
         return len(entries)
@@ -107,8 +116,9 @@ def _tracked(row: AlertRow) -> Tracked:
 class _Recording:
     """One write transaction."""
 
-    def __init__(self, session: Session, now: int, topology: Topology) -> None:
+    def __init__(self, session: Session, now: int, topology: Topology, names: Namer) -> None:
         self._session = session
+        self._names = names
         self._now = now
         self._topology = topology
         self._version = next_version(session)
@@ -199,7 +209,8 @@ class _Recording:
 
     def _update(self, row: AlertRow, tracked: Tracked) -> None:
         row.value = None if math.isnan(tracked.value) else tracked.value
-        row.annotations = json.dumps(dict(tracked.annotations), ensure_ascii=False)
+        annotations = with_names(tracked.annotations, self._names(dict(tracked.labels)))
+        row.annotations = json.dumps(annotations, ensure_ascii=False)
         row.keep_since = tracked.keep_since
         row.active_at = tracked.active_at
         row.version = self._version

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from zlib import crc32
@@ -15,6 +15,7 @@ from prometheus_client.registry import Collector
 
 from monitor.errors import InputError
 from monitor.metrics.interface import Labels, block_of, make_labels
+from monitor.model import DeviceId, SiteId
 from monitor.service import Runtime
 from rules.alerting.alertmanager import AlertmanagerApi
 from rules.alerting.engine import Engine
@@ -55,7 +56,7 @@ class AlertingService:
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
         settings, clock, database = runtime.settings, runtime.clock, runtime.database
-        journal = Journal(database, self._topology)
+        journal = Journal(database, self._topology, self._names)
         interval = settings.evaluation_interval
         self.engine = Engine(runtime.store, runtime.queries, journal, clock, interval=interval)
         self.view = RulesView(self.engine)
@@ -139,6 +140,13 @@ class AlertingService:
 
     def _prune(self) -> None:
         self._ledger.prune(self._runtime.clock.now_ms())
+
+    def _names(self, labels: Mapping[str, str]) -> Mapping[str, str]:
+        """What people call the site and the device of an alert."""
+        inventory = self._runtime.directory.inventory()
+        site = inventory.sites.get(SiteId(labels.get("site", "")))
+        device = inventory.devices.get(DeviceId(labels.get("device", "")))
+        return {str(thing.id): thing.name for thing in (site, device) if thing is not None}
 
     def _topology(self) -> Topology:
         devices = self._runtime.directory.inventory().devices

@@ -112,11 +112,17 @@ def test_a_series_given_twice_counts_once() -> None:
     assert values == [1.0]
 
 
-def test_status_is_told_when_it_changes_and_every_five_minutes() -> None:
+def test_status_is_told_when_it_changes_and_every_minute() -> None:
     book = StatusBook("c1")
     assert book.event(SERVER, replace(poll(at=0), detail={"n": 1})) is not None
-    assert book.event(SERVER, replace(poll(at=60_000), detail={"n": 2})) is None, "only detail changed"
-    assert book.event(SERVER, replace(poll(at=300_000), detail={"n": 3})) is not None
+    assert book.event(SERVER, replace(poll(at=59_000), detail={"n": 2})) is None, "only values changed"
+    assert book.event(SERVER, replace(poll(at=60_000), detail={"n": 3})) is not None
+    ports = [{"name": "eth0", "oper": "up", "speed_bps": 1}]
+    assert book.event(SERVER, replace(poll(at=61_000), detail={"interfaces": ports})) is not None
+    faster = [{"name": "eth0", "oper": "up", "speed_bps": 2}]
+    assert book.event(SERVER, replace(poll(at=62_000), detail={"interfaces": faster})) is None
+    down_port = [{"name": "eth0", "oper": "down", "speed_bps": 2}]
+    assert book.event(SERVER, replace(poll(at=63_000), detail={"interfaces": down_port})) is not None
     error = PollError("timeout", "no answer", "无应答")
     down = book.event(SERVER, replace(poll(at=301_000, up=False), errors=[error]))
     assert down is not None
