@@ -80,11 +80,3 @@ def test_the_desk_by_keyboard(page: Page, address: str, stands_on: Backend) -> N
     assert page.locator(".grp[data-cursor]").count() == 1
     page.keyboard.press("?")
     page.wait_for_selector("#help[open]")
-
-
-def test_a_change_by_somebody_else_arrives_by_itself(page: Page, address: str, stands_on: Backend) -> None:
-    page.goto(f"{address}/desk")
-    assert page.locator("#a1 .none").count() == 1
-    page.wait_for_timeout(1500)  # the stream has told the present state
-    stands_on.desk.ack(WHOLE_CITY, [1], "somebody")
-    page.wait_for_selector("#a1:has-text('somebody')", timeout=8000)
