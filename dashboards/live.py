@@ -23,7 +23,7 @@ log = structlog.get_logger(__name__)
 
 INTERVAL = 1.0  # seconds between two looks at the change token
 BEAT = 5.0  # seconds of silence after which a stream says it is alive
-MAX_STREAMS = 16  # each holds a worker thread
+MAX_STREAMS = 300  # each holds a worker thread; the web process has 384
 MAX_AGE_BEATS = (
     120  # a stream ends after this many messages and the browser connects anew, with its session checked
 )
