@@ -1,0 +1,66 @@
+"""`python -m tests.bench [NAME ...]`: runs benches, prints a table, writes build/bench/NAME.json.
+
+Exit code 0 also when a goal is missed: a bench measures, it does not judge the day. 2 for a name that has no bench.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import structlog
+from rich.console import Console
+from rich.table import Table
+
+from tests.bench.measure import Measure, write_json
+
+NAMES = ("snmp", "metrics", "compliance", "console", "playbooks")
+FOLDER = Path("build") / "bench"
+COLUMNS = ("measure", "unit", "better", "ours", "peer", "ratio", "goal", "")
+
+
+def main(names: Sequence[str]) -> int:
+    """Run the named benches, or all."""
+    unknown = [name for name in names if name not in NAMES]
+    if unknown:
+        print(f"there is no bench {', '.join(unknown)}; there are {', '.join(NAMES)}", file=sys.stderr)
+        return 2
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
+    console = Console()
+    for name in names or NAMES:
+        with console.status(f"{name} ..."):
+            measures = importlib.import_module(f"tests.bench.{name}").run()
+        write_json(FOLDER / f"{name}.json", measures)
+        _show(console, name, measures)
+    return 0
+
+
+def _show(console: Console, name: str, measures: Sequence[Measure]) -> None:
+    table = Table(*COLUMNS, title=name, title_justify="left")
+    for measure in measures:
+        table.add_row(
+            measure.name,
+            measure.unit,
+            measure.better,
+            _number(measure.ours),
+            f"{_number(measure.peer)} {measure.peer_name}" if measure.peer is not None else "-",
+            _number(measure.ratio, "x"),
+            _number(measure.goal, "x" if measure.peer_name else ""),
+            {True: "reached", False: "missed", None: ""}[measure.reached],
+        )
+    console.print(table)
+    for note in dict.fromkeys(measure.note for measure in measures if measure.note):
+        console.print(f"  {note}", highlight=False)
+
+
+def _number(value: float | None, unit: str = "") -> str:
+    if value is None:
+        return "-"
+    return f"{value:,.0f}{unit}" if value >= 1000 else f"{value:.3g}{unit}"
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,122 @@
+"""SNMP agents of the bench: `python -m tests.bench.agents COUNT FILE` writes their ports to FILE and serves.
+
+Every agent has 8 scalars and 24 interfaces of 10 columns: 248 values. An answer is worked out once by the responder
+of the simulated city and then replayed with the request id of the question, so that the agents, which share the
+machine with the pollers, cost as little as they can.
+"""
+
+from __future__ import annotations
+
+import select
+import socket
+import sys
+from pathlib import Path
+
+from collectors.snmp.ber import SEQUENCE, read_header, tlv
+from collectors.snmp.message import RESPONSE, parse_request
+from deploy.demo.agents.tree import C32, C64, GAUGE, INT, OBJECT, STR, TICKS, Row, Tree, object_id, oid
+from deploy.demo.responder import respond
+
+COMMUNITY = "bench"
+INTERFACES = 24
+SYSTEM = "1.3.6.1.2.1.1"
+SCALARS = {  # name -> OID; the first four are what every poll of ours begins with
+    "sysDescr": f"{SYSTEM}.1.0",
+    "sysObjectID": f"{SYSTEM}.2.0",
+    "sysUpTime": f"{SYSTEM}.3.0",
+    "sysName": f"{SYSTEM}.5.0",
+    "ifNumber": "1.3.6.1.2.1.2.1.0",
+    "snmpInPkts": "1.3.6.1.2.1.11.1.0",
+    "snmpOutPkts": "1.3.6.1.2.1.11.2.0",
+    "hrSystemProcesses": "1.3.6.1.2.1.25.1.6.0",
+}
+COLUMNS = {  # name -> (OID, type)
+    "ifDescr": ("1.3.6.1.2.1.2.2.1.2", STR),
+    "ifOperStatus": ("1.3.6.1.2.1.2.2.1.8", INT),
+    "ifInDiscards": ("1.3.6.1.2.1.2.2.1.13", C32),
+    "ifInErrors": ("1.3.6.1.2.1.2.2.1.14", C32),
+    "ifOutDiscards": ("1.3.6.1.2.1.2.2.1.19", C32),
+    "ifOutErrors": ("1.3.6.1.2.1.2.2.1.20", C32),
+    "ifName": ("1.3.6.1.2.1.31.1.1.1.1", STR),
+    "ifHCInOctets": ("1.3.6.1.2.1.31.1.1.1.6", C64),
+    "ifHCOutOctets": ("1.3.6.1.2.1.31.1.1.1.10", C64),
+    "ifHighSpeed": ("1.3.6.1.2.1.31.1.1.1.15", GAUGE),
+}
+VALUES = len(SCALARS) + len(COLUMNS) * INTERFACES
+
+
+def tree(number: int) -> Tree:
+    """The objects of agent `number`."""
+    scalars: dict[str, tuple[int, int | bytes]] = {
+        "sysDescr": (STR, b"bench switch"),
+        "sysObjectID": (OBJECT, object_id("1.3.6.1.4.1.99999.1")),
+        "sysUpTime": (TICKS, 123_456_789 + number),
+        "sysName": (STR, f"switch-{number}".encode()),
+        "ifNumber": (INT, INTERFACES),
+        "snmpInPkts": (C32, 1_234_567),
+        "snmpOutPkts": (C32, 1_234_568),
+        "hrSystemProcesses": (GAUGE, 87),
+    }
+    rows: list[Row] = [(oid(SCALARS[name]), *value) for name, value in scalars.items()]
+    for name, (column, kind) in COLUMNS.items():
+        for index in range(1, INTERFACES + 1):
+            rows.append(((*oid(column), index), kind, _cell(name, index)))
+    return Tree(rows)
+
+
+def _cell(name: str, index: int) -> int | bytes:
+    if name in {"ifDescr", "ifName"}:
+        return f"GigabitEthernet1/0/{index}".encode()
+    if name.startswith("ifHC") and name.endswith("Octets"):
+        return 10**13 + index * 7_654_321
+    return {"ifOperStatus": 1, "ifHighSpeed": 1000}.get(name, index)
+
+
+class Replay:
+    """Answers of one agent by what was asked, apart from the request id."""
+
+    def __init__(self, objects: Tree) -> None:
+        self._objects = objects
+        self._known: dict[tuple[bytes, int, bytes], bytes] = {}
+
+    def answer(self, data: bytes) -> bytes:
+        """The answer to one request."""
+        head, kind, identity, rest = _split(data)
+        key = (head, kind, rest)
+        if key not in self._known:
+            self._known[key] = _split(respond(parse_request(data), self._objects))[3]
+        return tlv(SEQUENCE, head + tlv(RESPONSE, identity + self._known[key]))
+
+
+def _split(message: bytes) -> tuple[bytes, int, bytes, bytes]:
+    """Version and community, PDU type, request id, and everything behind it, all but the type as they stand."""
+    _, begin, _ = read_header(message, 0, len(message))
+    _, _, end = read_header(message, begin, len(message))
+    _, _, head = read_header(message, end, len(message))
+    kind, pdu, _ = read_header(message, head, len(message))
+    _, _, identity = read_header(message, pdu, len(message))
+    return message[begin:head], kind, message[pdu:identity], message[identity:]
+
+
+def main() -> None:
+    """Serve until terminated."""
+    count, ready = int(sys.argv[1]), Path(sys.argv[2])
+    agents: dict[int, tuple[socket.socket, Replay]] = {}
+    poll = select.epoll()
+    ports = []
+    for number in range(count):
+        listener = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        listener.bind(("127.0.0.1", 0))
+        ports.append(listener.getsockname()[1])
+        agents[listener.fileno()] = (listener, Replay(tree(number)))
+        poll.register(listener.fileno(), select.EPOLLIN)
+    ready.write_text(" ".join(map(str, ports)) + "\n", "utf-8")
+    while True:
+        for number, _ in poll.poll():
+            listener, agent = agents[number]
+            data, address = listener.recvfrom(65_535)
+            listener.sendto(agent.answer(data), address)
+
+
+if __name__ == "__main__":
+    main()
