@@ -15,6 +15,7 @@ from dashboards.console import register_pages
 from dashboards.drawing import bar_segments, spark_path
 from dashboards.navigation import navigation
 from monitor.settings import Settings, load_settings
+from monitor.telemetry import configure_logging
 
 MAX_BODY = 64 * 1024 * 1024
 STATIC_AGE = 31_536_000  # seconds; every address carries the digest of its content
@@ -23,7 +24,10 @@ STATIC_AGE = 31_536_000  # seconds; every address carries the digest of its cont
 def create_app(settings: Settings | None = None, backend: Backend | None = None) -> Flask:
     """Build the application. Refuses to start when a route declares no permission."""
     if backend is None:
-        backend = build_backend(settings or load_settings())
+        settings = settings or load_settings()
+        # Left to itself the logger prints the local variables of every frame: passwords typed into a form among them.
+        configure_logging(settings.log_level, "web")
+        backend = build_backend(settings)
     app = Flask("dashboards", static_folder="static", template_folder="templates")
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
     app.config["SEND_FILE_MAX_AGE_DEFAULT"] = STATIC_AGE

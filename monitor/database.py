@@ -8,9 +8,10 @@ Times are integers (milliseconds since the epoch) so that both engines compare t
 from __future__ import annotations
 
 import importlib
+import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.metadata import entry_points
 from pathlib import Path
 
@@ -73,5 +74,13 @@ def migration_folders() -> list[str]:
 
 
 def sqlite_database(folder: Path) -> Database:
-    """The embedded default: `state.db` in the data folder."""
-    return Database(f"sqlite:///{folder / 'state.db'}")
+    """The embedded default: `state.db` in the data folder, readable by its own user only."""
+    path = folder / "state.db"
+    # Password hashes and sealed credentials: closed before SQLite writes the first byte; its -wal and -shm files
+    # take the mode of the database, those an earlier version left open are closed here.
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    for name in ("state.db", "state.db-wal", "state.db-shm"):
+        with suppress(FileNotFoundError):
+            if (folder / name).stat().st_mode & 0o077:
+                (folder / name).chmod(0o600)
+    return Database(f"sqlite:///{path}")

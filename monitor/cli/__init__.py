@@ -5,6 +5,7 @@ Exit codes: 0 ok, 1 findings or failed checks, 2 usage, 3 unreachable. One modul
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib.metadata import entry_points
 
@@ -38,6 +39,8 @@ def program() -> None:
 
 def main() -> None:
     """Run the program; a known error is one sentence on stderr and its exit code."""
+    # Whatever a command or a process it starts writes holds secrets of the installation: its own user's only.
+    os.umask(0o077)
     # Standard output belongs to the commands' results; whatever is logged goes to standard error.
     configure_logging("warning", "cli")
     try:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import socketserver
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
@@ -168,3 +170,24 @@ def test_vendored_files_carry_the_digest_of_what_is_served(tmp_path: Path) -> No
     assert set(manifest) == set(FILES)
     assert all(manifest[name] == sri((tmp_path / "out" / name).read_bytes()) for name in manifest)
     assert sri(b"") == "sha384-OLBgp1GsljhM2TJ+sbHjaiH9txEUvgdDTAzHv2P24donTt6/529l+9Ua0vFImLlb"
+
+
+def test_a_logged_failure_does_not_show_what_was_typed(tmp_path: Path) -> None:
+    program = f"""
+from dashboards.app import create_app
+from dashboards.scope import public
+from monitor.settings import Settings
+from monitor.state import open_database
+settings = Settings(data={str(tmp_path)!r})
+open_database(settings).migrate()
+app = create_app(settings)
+@public
+def boom():
+    typed = "hidden" + "-word"
+    raise RuntimeError("a bug")
+app.add_url_rule("/boom", "boom", boom)
+assert app.test_client().get("/boom").status_code == 500
+"""
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert "RuntimeError: a bug" in ran.stderr + ran.stdout
+    assert "hidden-word" not in ran.stderr + ran.stdout

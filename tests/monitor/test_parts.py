@@ -142,3 +142,13 @@ def test_exit_codes_and_messages_of_the_program(tmp_path: Path) -> None:
     refused = zhishou("up", *data, "--listen", "0.0.0.0:8080", "--insecure-local-api")
     assert refused.returncode == 2
     assert "loopback" in refused.stderr
+
+
+def test_what_the_program_writes_is_its_own_users_only(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    for name in ("state.db", "state.db-wal"):
+        (tmp_path / name).touch(0o644)
+    assert zhishou("user", "add", "--data", str(tmp_path), "lin", "--role", "duty_operator").returncode == 0
+    files = {path.name: path.stat().st_mode & 0o077 for path in tmp_path.rglob("*")}
+    assert {"state.db", "vault.key", "audit.anchors"} <= set(files)
+    assert not any(files.values()), files
