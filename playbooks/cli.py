@@ -16,6 +16,7 @@ from monitor.directory import Directory
 from monitor.errors import InputError, ZhishouError
 from monitor.model import WHOLE_CITY
 from monitor.settings import load_settings
+from monitor.state import open_audit, open_database
 from playbooks.checking import failed_tests
 from playbooks.interface import Outcome, Plan
 from playbooks.ledger import pull_kill_switch, stop_file_of
@@ -151,8 +152,6 @@ def _office(data: str | None) -> Iterator[SqlOffice]:
     settings = load_settings(flags={"data": data})
     if not settings.folder.is_dir():
         raise InputError("no such data folder", where=str(settings.folder), hint="give --data DIR")
-    from monitor.core import open_audit, open_database  # with every store behind it: not for `lint`
-
     database = open_database(settings)
     clock = SystemClock()
     try:
