@@ -17,8 +17,8 @@ from tests.rules.compliance.samples import FIXTURES, fact
 
 LEVEL = 3
 DEVICES = 60
-CITY_DEVICES, CITY_CHECKS, CITY_SECONDS = 300 * 60, 60, 10.0
-LONG = {"packages-dpkg": 900, "processes": 250, "stray-suid": 10}  # lines a real host has
+CITY_DEVICES, CITY_SECONDS = 300 * 60, 10.0  # 300 hospitals of 60 devices
+LONG = {"packages-dpkg": (900, "package-{} ii "), "processes": (250, "process-{}")}  # lines a real host has
 
 
 def run() -> list[Measure]:
@@ -37,15 +37,18 @@ def run() -> list[Measure]:
 
         sides: dict[str, Callable[[], float]] = {"judge": judged, "collect": collected}
         found = interleaved(sides)
-    # The goal is CITY_SECONDS for CITY_DEVICES with CITY_CHECKS each; it is scaled to the checks there are.
-    goal = CITY_SECONDS * 1000 / CITY_DEVICES * len(checks) / CITY_CHECKS
+    seconds = found["judge"] * CITY_DEVICES / 1000
     return [
         Measure(
-            f"judging a host, {len(checks)} checks", "ms per device", "lower", found["judge"], goal=goal,
-            note=f"300 hospitals x 60 devices: {found['judge'] * CITY_DEVICES / 1000:.0f} s on one core",
+            "judging of stored facts",
+            "ms per device",
+            "lower",
+            found["judge"],
+            goal=CITY_SECONDS * 1000 / CITY_DEVICES,
+            note=f"{len(checks)} checks; 300 hospitals of 60 devices take {seconds:.0f} s on one core",
         ),
         Measure("collecting from an unpacked root", "ms per device", "lower", found["collect"]),
-    ]  # fmt: skip
+    ]
 
 
 def _judge(host: list[Fact], checks: list[Check], number: int) -> None:
@@ -61,8 +64,8 @@ def _host(checks: list[Check]) -> Mapping[str, Fact]:
         text = path.read_text("utf-8")
         if path.name != "expect" and len(text) > len(texts.get(path.name, "")):
             texts[path.name] = text
-    for name, lines in LONG.items():
-        given = texts.get(name, "")
-        texts[name] = given + "".join(f"part{number} ii \n" for number in range(lines - given.count("\n")))
+    for name, (lines, line) in LONG.items():
+        given = texts.get(name, "").splitlines()
+        texts[name] = "\n".join(given + [line.format(number) for number in range(lines - len(given))]) + "\n"
     wanted = {id_ for check in checks for id_ in check.facts}
     return {id_: fact(id_, texts.get(id_, ""), missing=id_ not in texts) for id_ in sorted(wanted)}

@@ -21,7 +21,7 @@ def run() -> list[Measure]:
         return wall_ms(lambda: _decided(guard.resolve(engagement, inventory, {})))
 
     found = interleaved({"decide": decide})
-    return [Measure(f"scope decision, {SITES * DEVICES} devices", "ms", "lower", found["decide"])]
+    return [Measure("scope decision", "ms", "lower", found["decide"], note=f"{SITES * DEVICES} devices")]
 
 
 def _decided(decision: guard.Decision) -> None:
