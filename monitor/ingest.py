@@ -45,6 +45,12 @@ class Ingest:
             registry=runtime.registry,
         )
 
+        self._foreign = Counter(
+            "zhishou_events_foreign_total",
+            "Events refused because their site is another collector's",
+            registry=runtime.registry,
+        )
+
     def blueprints(self) -> Sequence[Blueprint]:
         """The two endpoints."""
         blueprint = Blueprint("ingest", __name__)
@@ -66,6 +72,7 @@ class Ingest:
             batch = parse(request.get_data(cache=False))
         except InputError as error:
             return Response(str(error), 400)
+        batch = self._own(batch, request.headers.get("X-Zhishou-Collector", ""))
         self._project(batch)
         changes = [(key, event) for key, event in batch if self._is_history(event)]
         self._runtime.events.append(changes)
@@ -103,6 +110,26 @@ class Ingest:
         }
         digest = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()[:32]
         return {"version": digest, **body}
+
+    def _own(self, batch: list[tuple[str, Event]], collectors: str) -> list[tuple[str, Event]]:
+        """What a token bound to collectors may say: their heartbeats, and events of the sites they serve."""
+        if not collectors:
+            return batch
+        names = frozenset(collectors.split(","))
+        inventory = self._runtime.directory.inventory()
+        sites = {str(s.id) for s in inventory.sites.values() if s.collector in names}
+
+        def own(event: Event) -> bool:
+            if event.get("event.dataset") == HEARTBEAT:
+                return event.get("zhishou.collector") in names
+            device = inventory.devices.get(DeviceId(str(event.get("zhishou.device") or "")))
+            return event.get("zhishou.site") in sites and (device is None or device.site in sites)
+
+        kept = [(key, event) for key, event in batch if own(event)]
+        if len(kept) < len(batch):
+            self._foreign.inc(len(batch) - len(kept))
+            log.warning("events of other collectors' sites refused", collectors=collectors)
+        return kept
 
     def _is_history(self, event: Event) -> bool:
         """Heartbeats are no history; a poll is only when it differs from the one before."""

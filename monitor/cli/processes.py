@@ -140,7 +140,7 @@ def _collector_token(state: State) -> str:
         return str(path)
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     number = 1 + sum(token.name.startswith("collector-local") for token in state.tokens.list())
-    text = state.tokens.create(f"collector-local-{number}", ["ingest"])
+    text = state.tokens.create(f"collector-local-{number}", [f"ingest:{COLLECTOR}"])
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w") as file:
         file.write(text + "\n")

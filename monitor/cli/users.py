@@ -88,8 +88,11 @@ def token() -> None:
 @click.option(
     "--scope", "scopes", multiple=True, type=click.Choice(["read", "write", "ingest"]), required=True
 )
-def create(data: str | None, name: str, scopes: tuple[str, ...]) -> None:
+@click.option("--collector", metavar="ID", help="Bind the scope ingest to this collector and its sites.")
+def create(data: str | None, name: str, scopes: tuple[str, ...], collector: str | None) -> None:
     """Create a token; it is shown this once."""
+    if collector:
+        scopes = tuple(f"ingest:{collector}" if scope == "ingest" else scope for scope in scopes)
     with opened(data) as state:
         text = state.tokens.create(name, scopes)
         state.audit.record("cli", "token.create", name, {"scopes": ",".join(scopes)})

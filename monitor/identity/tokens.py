@@ -1,8 +1,12 @@
-"""API tokens for machines: `zs_` + 43 characters; only the SHA-256 is kept. Scopes: read, write, ingest."""
+"""API tokens for machines: `zs_` + 43 characters; only the SHA-256 is kept.
+
+Scopes: read, write, ingest; `ingest:ID` is ingest as that one collector, which sees and says nothing of others' sites.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import re
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +19,7 @@ from monitor.errors import InputError, NotFoundError
 from monitor.tables import TokenRow
 
 SCOPES = frozenset({"read", "write", "ingest"})
+_BOUND = re.compile(r"ingest:[A-Za-z0-9._-]{1,64}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +31,17 @@ class TokenInfo:
     created_at: int
     revoked: bool
 
+    @property
+    def collectors(self) -> frozenset[str]:
+        """The collectors this token is bound to; empty when it is bound to none."""
+        return frozenset(s.partition(":")[2] for s in self.scopes if ":" in s)
+
+    def allows(self, scope: str, collector: str = "") -> bool:
+        """Whether the token has a scope; for ingest in the name of a collector when one is given."""
+        if scope in self.scopes:
+            return True
+        return scope == "ingest" and bool(self.collectors) and (not collector or collector in self.collectors)
+
 
 class Tokens:
     """Creates, checks and revokes tokens."""
@@ -36,8 +52,13 @@ class Tokens:
 
     def create(self, name: str, scopes: Sequence[str]) -> str:
         """A new token, shown this once. InputError for an unknown scope or a name in use."""
-        if not scopes or set(scopes) - SCOPES:
-            raise InputError(f"unknown scope in {sorted(scopes)}", hint="one or more of read, write, ingest")
+        if not scopes or any(s not in SCOPES and not _BOUND.fullmatch(s) for s in scopes):
+            raise InputError(
+                f"unknown scope in {sorted(scopes)}",
+                hint="one or more of read, write, ingest, ingest:COLLECTOR",
+            )
+        if "ingest" in scopes and any(":" in s for s in scopes):
+            raise InputError("ingest for one collector and for all", hint="leave one of the two out")
         text = "zs_" + secrets.token_urlsafe(32)
         with self._database.session() as session:
             if session.get(TokenRow, name) is not None:

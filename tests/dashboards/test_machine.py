@@ -31,6 +31,7 @@ class _Core(BaseHTTPRequestHandler):
         text = f"{self.command} {self.path} {len(body)} {self.headers.get('Authorization')} {self.headers.get('Cookie')}"
         self.send_response(202)
         self.send_header("X-Core", "yes")
+        self.send_header("X-Told", str(self.headers.get("X-Zhishou-Collector")))
         self.send_header("Content-Length", str(len(text)))
         self.end_headers()
         self.wfile.write(text.encode())
@@ -66,6 +67,8 @@ def test_scopes_needed() -> None:
     assert needed_scope("GET", "/alertmanager/api/v2/alerts") == "read"
     assert needed_scope("POST", "/alertmanager/api/v2/silences") == "write"
     assert needed_scope("GET", "/api/v1/collectors/c1/assignment") == "ingest"
+    assert needed_scope("DELETE", "/prometheus/api/v1/query") == "write"
+    assert needed_scope("POST", "/prometheus/api/v1/admin/tsdb/delete_series") == "write"
 
 
 @pytest.mark.usefixtures("core")
@@ -102,7 +105,50 @@ def test_the_open_loopback_is_for_loopback_programs_only(open_app: Flask) -> Non
     assert client.get(path, environ_overrides={"REMOTE_ADDR": "10.0.0.9"}).status_code == 401
     assert client.get(path, headers={"Host": "evil.example"}).status_code == 401
     assert client.get(path, headers={"Sec-Fetch-Site": "cross-site"}).status_code == 401
+    for name, value in (
+        ("Origin", "http://evil.example"), ("Origin", "null"), ("Origin", "http://localhost:3000"),
+        ("X-Forwarded-For", "127.0.0.1"), ("Forwarded", "for=10.0.0.9"), ("Via", "1.1 proxy"),
+    ):  # fmt: skip
+        assert client.get(path, headers={name: value}).status_code == 401, (name, value)
+    assert client.get(path, headers={"Origin": "http://localhost"}).status_code == 202
     assert client.get("/sites").status_code == 302
+
+
+@pytest.mark.usefixtures("core")
+def test_an_assignment_is_for_its_own_collector_only(app: Flask, open_app: Flask, stands_on: Backend) -> None:
+    path = "/api/v1/collectors/c1/assignment"
+    assert open_app.test_client().get(path).status_code == 401
+    for scopes, status in (
+        (["read", "write"], 401),
+        (["ingest:c2"], 401),
+        (["ingest:c1"], 202),
+        (["ingest"], 202),
+    ):
+        token = stands_on.tokens.create("-".join(scopes), scopes)
+        answer = app.test_client().get(path, headers={"Authorization": f"Bearer {token}"})
+        assert answer.status_code == status, scopes
+
+
+@pytest.mark.usefixtures("core")
+def test_the_core_is_told_the_collector_by_us_alone(app: Flask, stands_on: Backend) -> None:
+    client = app.test_client()
+    for scope, told in (("ingest:c1", "c1"), ("ingest", "None")):
+        token = stands_on.tokens.create(scope, [scope])
+        answer = client.post(
+            "/api/v1/ingest/events",
+            data=b"x",
+            headers={"Authorization": f"Bearer {token}", "X-Zhishou-Collector": "c9"},
+        )
+        assert answer.headers["X-Told"] == told
+
+
+@pytest.mark.usefixtures("core")
+def test_the_core_sees_the_address_that_was_checked(open_app: Flask) -> None:
+    answer = open_app.test_client().get(
+        "/prometheus/api/v1/query%3Fa?query=1%2B1",
+        environ_overrides={"RAW_URI": "/api/v1/collectors/c1/assignment"},
+    )
+    assert answer.text.split()[1] == "/prometheus/api/v1/query%3Fa?query=1%2B1"
 
 
 def test_a_core_that_is_down_is_a_problem(open_app: Flask) -> None:

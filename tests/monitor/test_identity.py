@@ -152,5 +152,21 @@ def test_tokens_are_kept_as_hashes_and_can_be_revoked(database: Database, clock:
     assert tokens.check(text) is None
     with pytest.raises(InputError):
         tokens.create("collector-1", ["read"])
-    with pytest.raises(InputError):
-        tokens.create("x", ["root"])
+    for wrong in (["root"], ["ingest:"], ["ingest:a b"], ["read:a"], ["ingest", "ingest:a"], []):
+        with pytest.raises(InputError):
+            tokens.create("x", wrong)
+
+
+def test_a_token_may_be_bound_to_a_collector(database: Database, clock: ManualClock) -> None:
+    tokens = Tokens(database, clock)
+    bound = tokens.check(tokens.create("bound", ["ingest:c1"]))
+    free = tokens.check(tokens.create("free", ["ingest"]))
+    assert bound is not None
+    assert free is not None
+    assert bound.collectors == {"c1"}
+    assert (bound.allows("ingest"), bound.allows("ingest", "c1"), bound.allows("ingest", "c2")) == (
+        True, True, False,
+    )  # fmt: skip
+    assert not bound.allows("read")
+    assert free.allows("ingest", "c2")
+    assert not free.allows("write")

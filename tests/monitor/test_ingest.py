@@ -99,3 +99,15 @@ def test_a_bad_line_is_named_and_nothing_of_the_batch_is_stored(
     assert answer.status_code == 400
     assert "line 2" in answer.get_data(as_text=True)
     assert runtime.directory.statuses(WHOLE_CITY) == []
+
+
+def test_a_bound_collector_speaks_for_its_own_sites_only(client: FlaskClient, runtime: Runtime) -> None:
+    beat = {"@timestamp": NOON, "event.dataset": "zhishou.collector", "zhishou.collector": "core"}
+    body = "\n".join([poll("1"), json.dumps({"id": "h", "event": beat})])
+    other = {"X-Zhishou-Collector": "other"}
+    assert client.post("/api/v1/ingest/events", data=body, headers=other).status_code == 204
+    assert runtime.directory.statuses(WHOLE_CITY) == []
+    assert runtime.directory.collectors() == []
+    own = {"X-Zhishou-Collector": "core"}
+    assert client.post("/api/v1/ingest/events", data=body, headers=own).status_code == 204
+    assert len(runtime.directory.statuses(WHOLE_CITY)) == len(runtime.directory.collectors()) == 1
