@@ -14,14 +14,17 @@ setup: .venv/.done $(VENDOR) ## Python and npm parts, translations, the data fol
 	@mkdir -p data && chmod 700 data
 
 .venv/.done: setup.cfg pyproject.toml
-	python3 -m venv .venv
-	$(BIN)/pip install -q --disable-pip-version-check --upgrade pip
-	$(BIN)/pip install -q --disable-pip-version-check -e '.[dev]'
+	@echo "installing the Python parts into .venv (about a minute) ..."
+	@python3 -m venv .venv
+	@$(BIN)/pip install -q --disable-pip-version-check --upgrade pip
+	@$(BIN)/pip install --disable-pip-version-check -e '.[dev]' >.venv/install.log 2>&1 \
+	  || { tail -40 .venv/install.log; exit 1; }
 	@touch $@
 
 $(VENDOR): dashboards/package.json dashboards/package-lock.json dashboards/vendor.py
-	cd dashboards && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
-	$(PY) dashboards/vendor.py
+	@echo "copying the console's scripts from npm ..."
+	@cd dashboards && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	@$(PY) dashboards/vendor.py
 
 run: setup ## the console with the demo city on http://127.0.0.1:8080
 	$(BIN)/zhishou up --demo --insecure-local-api
