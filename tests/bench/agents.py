@@ -45,7 +45,7 @@ COLUMNS = {  # name -> (OID, type)
 VALUES = len(SCALARS) + len(COLUMNS) * INTERFACES
 
 
-def tree(number: int) -> Tree:
+def rows(number: int) -> list[Row]:
     """The objects of agent `number`."""
     scalars: dict[str, tuple[int, int | bytes]] = {
         "sysDescr": (STR, b"bench switch"),
@@ -57,11 +57,26 @@ def tree(number: int) -> Tree:
         "snmpOutPkts": (C32, 1_234_568),
         "hrSystemProcesses": (GAUGE, 87),
     }
-    rows: list[Row] = [(oid(SCALARS[name]), *value) for name, value in scalars.items()]
+    found: list[Row] = [(oid(SCALARS[name]), *value) for name, value in scalars.items()]
     for name, (column, kind) in COLUMNS.items():
         for index in range(1, INTERFACES + 1):
-            rows.append(((*oid(column), index), kind, _cell(name, index)))
-    return Tree(rows)
+            found.append(((*oid(column), index), kind, _cell(name, index)))
+    return found
+
+
+def override_lines(number: int) -> list[str]:
+    """The same as lines of snmpd.conf; 64-bit counters become 32-bit ones, which is all it can override with."""
+    lines = []
+    for name, kind, value in rows(number):
+        dotted = ".".join(map(str, name))
+        if kind == OBJECT:
+            lines.append(f"override {dotted} object_id 1.3.6.1.4.1.99999.1")
+        elif isinstance(value, bytes):
+            lines.append(f'override {dotted} octet_str "{value.decode()}"')
+        else:
+            word = {C32: "counter", C64: "counter", GAUGE: "uinteger", TICKS: "uinteger"}.get(kind, "integer")
+            lines.append(f"override {dotted} {word} {value % 2**31}")
+    return lines
 
 
 def _cell(name: str, index: int) -> int | bytes:
@@ -108,7 +123,7 @@ def main() -> None:
         listener = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         listener.bind(("127.0.0.1", 0))
         ports.append(listener.getsockname()[1])
-        agents[listener.fileno()] = (listener, Replay(tree(number)))
+        agents[listener.fileno()] = (listener, Replay(Tree(rows(number))))
         poll.register(listener.fileno(), select.EPOLLIN)
     ready.write_text(" ".join(map(str, ports)) + "\n", "utf-8")
     while True:

@@ -1,4 +1,8 @@
-"""Device polls per CPU second of the poller, against the same agents: ours, Debian's snmp_exporter, pysnmp."""
+"""Device polls per CPU second of the poller, against the same agents: ours, Debian's snmp_exporter, pysnmp.
+
+SNMPv2c against agents.py; SNMPv3 authPriv (SHA, AES-128) against Debian's snmpd with the same objects as overrides. The
+exporter is charged for writing its exposition, as ours for making readings; neither for who receives them.
+"""
 
 from __future__ import annotations
 
@@ -20,15 +24,16 @@ from collectors.profiles.loader import load_profiles
 from collectors.snmp.poller import SnmpPoller
 from monitor.clock import SystemClock
 from monitor.model import Device, DeviceId, Kind, SiteId, SnmpAccess
-from tests.bench.agents import COLUMNS, COMMUNITY, INTERFACES, SCALARS, VALUES
+from tests.bench.agents import COLUMNS, COMMUNITY, INTERFACES, SCALARS, VALUES, override_lines
 from tests.bench.measure import Measure, interleaved, per_cpu_second
 from tests.bench.processes import Child
+from tests.real.snmpd import LoopbackSnmpd
 from tests.real.sshd import free_port
 
 AGENTS = 20
-POLLS, PYSNMP_POLLS = 60, 10
+POLLS, V3_POLLS, PYSNMP_POLLS = 60, 8, 10
 EXPORTER = "prometheus-snmp-exporter"
-NAME = f"device polls, {VALUES} values, v2c"
+SECRET = "bench-secret-1"
 UNIT = "polls per CPU second"
 LABELS = ("ifDescr", "ifName")
 NUMBERS = ("sysUpTime", "ifNumber", "snmpInPkts", "snmpOutPkts", "hrSystemProcesses")
@@ -36,33 +41,79 @@ EMITTED = len(NUMBERS) + (len(COLUMNS) - len(LABELS)) * INTERFACES
 
 
 def run() -> list[Measure]:
-    """Both peers in turn with us."""
+    """Each peer in turn with us."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        ready = folder / "ports"
-        argv = [sys.executable, "-m", "tests.bench.agents", str(AGENTS), str(ready)]
-        agents = stack.enter_context(Child(argv, folder / "agents.log"))
-        ports = [int(port) for port in agents.wait_for_line(ready).split()]
-        sides = {"ours": _ours(folder, ports), "pysnmp": _pysnmp(ports)}
-        if shutil.which(EXPORTER):
-            sides[EXPORTER] = _exporter(stack, folder, ports)
-        for side in sides.values():
-            side()  # caches warm, connections open
-        found = interleaved(sides)
-    note = "" if EXPORTER in found else f"{EXPORTER} is not installed"
-    return [
-        Measure(NAME, UNIT, "higher", found["ours"], found.get(EXPORTER), EXPORTER, 100, note),
-        Measure(NAME, UNIT, "higher", found["ours"], found["pysnmp"], "pysnmp asyncio"),
+        v2c = _against_agents(stack, folder)
+        v3 = _against_snmpd(stack, folder) if shutil.which("snmpd", path="/usr/sbin") else {}
+    note = "" if EXPORTER in v2c else f"{EXPORTER} is not installed"
+    measures = [
+        Measure("device polls, v2c", UNIT, "higher", v2c["ours"], v2c.get(EXPORTER), EXPORTER, 100, note),
+        Measure(
+            "device polls, v2c, against pysnmp", UNIT, "higher", v2c["ours"], v2c["pysnmp"], "pysnmp asyncio"
+        ),
     ]
+    if v3:
+        name = "device polls, v3 authPriv"
+        measures.append(Measure(name, UNIT, "higher", v3["ours"], v3.get(EXPORTER), EXPORTER, 30, note))
+    return measures
 
 
-def _ours(folder: Path, ports: list[int]) -> Callable[[], float]:
+def _against_agents(stack: ExitStack, folder: Path) -> dict[str, float]:
+    ready = folder / "ports"
+    argv = [sys.executable, "-m", "tests.bench.agents", str(AGENTS), str(ready)]
+    agents = stack.enter_context(Child(argv, folder / "agents.log"))
+    ports = [int(port) for port in agents.wait_for_line(ready).split()]
+    credential = Credential("snmp-v2c", community=COMMUNITY)
+    sides = {"ours": _ours(folder, ports, credential, POLLS), "pysnmp": _pysnmp(ports)}
+    if shutil.which(EXPORTER):
+        auth: dict[str, object] = {"version": 2, "auth": {"community": COMMUNITY}}
+        sides[EXPORTER] = _exporter(stack, folder, ports, auth, POLLS)
+    return _measured(sides)
+
+
+def _against_snmpd(stack: ExitStack, folder: Path) -> dict[str, float]:
+    credential = Credential(
+        "snmp-v3",
+        user="bench",
+        auth_protocol="SHA",
+        auth_password=SECRET,
+        priv_protocol="AES",
+        priv_password=SECRET,
+    )
+    options = tuple(override_lines(1))
+    snmpd = stack.enter_context(
+        LoopbackSnmpd(
+            folder,
+            community=COMMUNITY,
+            user="bench",
+            auth=f"SHA:{SECRET}",
+            priv=f"AES:{SECRET}",
+            options=options,
+        )
+    )
+    sides = {"ours": _ours(folder, [snmpd.port], credential, V3_POLLS)}
+    if shutil.which(EXPORTER):
+        auth = {
+            "username": "bench", "security_level": "authPriv", "password": SECRET, "auth_protocol": "SHA",
+            "priv_protocol": "AES", "priv_password": SECRET,
+        }  # fmt: skip
+        sides[EXPORTER] = _exporter(stack, folder, [snmpd.port], {"version": 3, "auth": auth}, V3_POLLS)
+    return _measured(sides)
+
+
+def _measured(sides: dict[str, Callable[[], float]]) -> dict[str, float]:
+    for side in sides.values():
+        side()  # caches warm, engines known
+    return interleaved(sides)
+
+
+def _ours(folder: Path, ports: list[int], credential: Credential, polls: int) -> Callable[[], float]:
     profiles = folder / "profiles"
-    profiles.mkdir()
+    profiles.mkdir(exist_ok=True)
     (profiles / "bench.yml").write_text(yaml.safe_dump(_profile()), "utf-8")
     (profiles / "generic.yml").write_text("name: generic\n", "utf-8")
     poller = SnmpPoller(SystemClock(), load_profiles(profiles))
-    credential = Credential("snmp-v2c", community=COMMUNITY)
     devices = [
         Device(
             DeviceId(f"switch-{port}"), SiteId("bench"), "", Kind.NETWORK, "127.0.0.1",
@@ -72,13 +123,13 @@ def _ours(folder: Path, ports: list[int]) -> Callable[[], float]:
     ]  # fmt: skip
 
     def poll() -> None:
-        for device in islice(cycle(devices), POLLS):
+        for device in islice(cycle(devices), polls):
             result = poller.poll(device, credential)
             readings = [reading for reading in result.readings if reading.name != "snmp_module_up"]
             if len(readings) != EMITTED or result.errors:
                 raise RuntimeError(f"our poll gave {len(readings)} values of {EMITTED}: {result.errors}")
 
-    return lambda: per_cpu_second(POLLS, 0, poll)
+    return lambda: per_cpu_second(polls, 0, poll)
 
 
 def _profile() -> dict[str, object]:
@@ -93,15 +144,17 @@ def _profile() -> dict[str, object]:
     return {"name": "bench", "modules": {"bench": module}}
 
 
-def _exporter(stack: ExitStack, folder: Path, ports: list[int]) -> Callable[[], float]:
-    config, listen = folder / "snmp.yml", f"127.0.0.1:{free_port()}"
-    config.write_text(yaml.safe_dump({"bench": _module()}), "utf-8")
+def _exporter(
+    stack: ExitStack, folder: Path, ports: list[int], auth: dict[str, object], polls: int
+) -> Callable[[], float]:
+    config, listen = folder / f"snmp-{auth['version']}.yml", f"127.0.0.1:{free_port()}"
+    config.write_text(yaml.safe_dump({"bench": {**_module(), **auth}}), "utf-8")
     argv = [EXPORTER, f"--config.file={config}", f"--web.listen-address={listen}", "--log.level=error"]
     child = stack.enter_context(Child(argv, folder / "exporter.log", {"GOMAXPROCS": "1"}))
     child.wait_for(f"http://{listen}/config")
 
     def poll() -> None:
-        for port in islice(cycle(ports), POLLS):
+        for port in islice(cycle(ports), polls):
             url = f"http://{listen}/snmp?module=bench&target=127.0.0.1:{port}"
             with urllib.request.urlopen(url, timeout=10) as answer:
                 lines = answer.read().decode().splitlines()
@@ -109,7 +162,7 @@ def _exporter(stack: ExitStack, folder: Path, ports: list[int]) -> Callable[[], 
             if count != EMITTED + len(SCALARS) - len(NUMBERS):
                 raise RuntimeError(f"{EXPORTER} gave {count} values: {lines[:5]}")
 
-    return lambda: per_cpu_second(POLLS, child.pid, poll)
+    return lambda: per_cpu_second(polls, child.pid, poll)
 
 
 def _module() -> dict[str, object]:
@@ -134,9 +187,7 @@ def _module() -> dict[str, object]:
         "get": list(SCALARS.values()),
         "walk": [column for column, _ in COLUMNS.values()],
         "metrics": metrics,
-        "version": 2,
         "max_repetitions": INTERFACES + 1,
-        "auth": {"community": COMMUNITY},
     }
 
 

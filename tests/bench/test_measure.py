@@ -11,8 +11,11 @@ import pytest
 
 from collectors.snmp.ber import encode_oid
 from collectors.snmp.message import GET, encode_request, parse_response
+from deploy.demo.agents.tree import Tree
+from tests.bench import metrics as bench_metrics
+from tests.bench import playbooks as bench_playbooks
 from tests.bench.__main__ import main
-from tests.bench.agents import SCALARS, Replay, tree
+from tests.bench.agents import SCALARS, VALUES, Replay, override_lines, rows
 from tests.bench.measure import KEYS, Measure, cpu_seconds, interleaved, p95, per_cpu_second, write_json
 
 
@@ -93,9 +96,34 @@ def test_a_name_without_a_bench_is_wrong_use(capsys: pytest.CaptureFixture[str])
 
 
 def test_an_agent_replays_its_answer_with_the_new_request_id() -> None:
-    agent = Replay(tree(3))
+    agent = Replay(Tree(rows(3)))
     name = encode_oid(SCALARS["sysName"])
     for identity in (1, 70_000, 2**31 - 1):
         reply = parse_response(agent.answer(encode_request(1, b"bench", GET, identity, [name])))
         assert reply.request_id == identity
         assert [value for _, _, value in reply.varbinds] == [b"switch-3"]
+
+
+def test_snmpd_gets_the_same_objects() -> None:
+    lines = override_lines(3)
+    assert len(set(lines)) == len(rows(3)) == VALUES == 248
+    assert 'override 1.3.6.1.2.1.1.5.0 octet_str "switch-3"' in lines
+    assert "override 1.3.6.1.2.1.2.2.1.8.24 integer 1" in lines
+
+
+def test_a_bench_that_fails_does_not_stop_the_others(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken() -> list[Measure]:
+        raise RuntimeError("prometheus answers differently")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(bench_metrics, "run", broken)
+    monkeypatch.setattr(
+        bench_playbooks, "run", lambda: [Measure("scope decision", "ms", "lower", 2.0, goal=3.0)]
+    )
+    assert main(["metrics", "playbooks"]) == 1
+    captured = capsys.readouterr()
+    assert captured.err == "metrics: prometheus answers differently\n"
+    assert "reached" in captured.out
+    assert [path.name for path in (tmp_path / "build" / "bench").iterdir()] == ["playbooks.json"]
