@@ -135,6 +135,15 @@ class FindingView:
     note: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class StopView:
+    """The kill switch that stands. `at` is ms since the epoch; `actor` is empty when the file was made by hand."""
+
+    actor: str
+    at: int
+    reason: str
+
+
 class Office(Protocol):
     """Engagements, runs and findings. Every act is audited. Sites of the scope are those seen.
 
@@ -177,6 +186,18 @@ class Office(Protocol):
 
     def stop_all(self, actor: str, reason: str) -> None:
         """The kill switch: every probe of every process stops within 2 s and no run resumes."""
+        ...
+
+    def stop_standing(self) -> bool:
+        """Whether the kill switch is set: then nothing runs."""
+        ...
+
+    def standing_stop(self) -> StopView | None:
+        """Who set the kill switch, when and why; None when it is not set."""
+        ...
+
+    def release_stop(self, actor: str, reason: str) -> None:
+        """Take the kill switch back; stopped runs stay stopped."""
         ...
 
     def runs(self, scope: Scope, engagement_id: str = "", limit: int = 50) -> list[RunView]:

@@ -15,7 +15,7 @@ from monitor.errors import DeniedError, NotFoundError
 from monitor.model import Scope, Severity, SiteId
 from playbooks import findings
 from playbooks.gate import kill_switch_set
-from playbooks.interface import FindingState, FindingView, Outcome, RunView
+from playbooks.interface import FindingState, FindingView, Outcome, RunView, StopView
 from playbooks.journal import beat_now_ms
 from playbooks.runner import RunEnd
 from playbooks.tables import FindingRow, ResultRow, RunRow
@@ -160,6 +160,18 @@ class RunLedger:
     def stop_standing(self) -> bool:
         """Whether the kill switch is set."""
         return kill_switch_set(self.stop_file)
+
+    def standing_stop(self) -> StopView | None:
+        """Who set the kill switch, when and why; a file that cannot be read stands without a reason."""
+        if not self.stop_standing():
+            return None
+        try:
+            at = round(self.stop_file.lstat().st_mtime * 1000)
+            text = self.stop_file.read_text("utf-8", "replace").strip()
+        except OSError as error:
+            return StopView("", 0, str(error))
+        actor, parted, reason = text.partition(": ")
+        return StopView(actor, at, reason) if parted else StopView("", at, text)
 
     def release_stop(self, actor: str, reason: str) -> None:
         """Take the kill switch back."""

@@ -19,7 +19,15 @@ from playbooks.execution import Order, Progress, Surroundings, execute
 from playbooks.formats import Check, Engagement
 from playbooks.gate import resolve_names
 from playbooks.guard import Approval, Decision
-from playbooks.interface import CheckView, EngagementView, FindingState, FindingView, Plan, RunView
+from playbooks.interface import (
+    CheckView,
+    EngagementView,
+    FindingState,
+    FindingView,
+    Plan,
+    RunView,
+    StopView,
+)
 from playbooks.ledger import FindingLedger, RunLedger, stop_file_of
 from playbooks.loader import Library, load_engagement
 from playbooks.planning import check_view, plan_of
@@ -188,6 +196,10 @@ class SqlOffice:
     def stop_standing(self) -> bool:
         """Whether the kill switch is set: then nothing runs."""
         return self._runs.stop_standing()
+
+    def standing_stop(self) -> StopView | None:
+        """Who set the kill switch, when and why; None when it is not set."""
+        return self._runs.standing_stop()
 
     def release_stop(self, actor: str, reason: str) -> None:
         """Take the kill switch back; stopped runs stay stopped."""

@@ -11,10 +11,11 @@ from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 
 from dashboards.console.overview import devices_of
-from dashboards.i18n import SEVERITY_WORDS, annotation, stamp
+from dashboards.i18n import SEVERITY_WORDS, stamp
 from dashboards.listing import asked, csv_response
 from dashboards.scope import backend, current, requires, scope
 from dashboards.states import DeviceState, device_states, service_state
+from dashboards.titles import device_name, title_here, title_of
 from monitor.errors import InputError, NotFoundError
 from monitor.identity.roles import Permission
 from monitor.model import DeviceId, Service, ServiceNode, Severity, Site, SiteId
@@ -74,8 +75,10 @@ def page() -> ResponseReturnValue:
         "desk/page.html",
         title=_("值守台"),
         rail=True,
-        **_list_values(groups, total, sites),
-        **(_detail_values(chosen) if chosen else {"alert": None, "title_of": title_of}),
+        **{
+            **_list_values(groups, total, sites),
+            **(_detail_values(chosen) if chosen else {"alert": None}),
+        },
         counts=backend().desk.counts(scope()),
         fired=backend().desk.fired_per_hour(scope(), 12),
         people=_people(),
@@ -87,7 +90,7 @@ def page() -> ResponseReturnValue:
 def rows() -> ResponseReturnValue:
     """The list pane alone, for live updates."""
     groups, total, sites = _groups()
-    return render_template("desk/rows.html", title_of=title_of, **_list_values(groups, total, sites))
+    return render_template("desk/rows.html", **_list_values(groups, total, sites))
 
 
 @blueprint.get("/alerts/<int:alert_id>", endpoint="detail")
@@ -150,11 +153,6 @@ def perform(act: str, ids: Sequence[int], form: object) -> None:
         desk.escalate(within, ids, actor, _required(values["to"], "to", "请选择升级对象"), note)
     else:
         raise InputError(f"unknown act {act[:20]!r}", zh="不支持的操作")
-
-
-def title_of(alert: AlertView) -> str:
-    """The alert's sentence in the reader's language."""
-    return annotation(alert.annotations, "summary") or alert.name
 
 
 def _required(value: str, name: str, zh: str) -> str:
@@ -232,6 +230,8 @@ def _list_values(groups: Sequence[Group], total: int, sites: dict[str, Site]) ->
         "asked": asked,
         "kept": {k: v for k, v in request.args.items() if k in FILTERS and v},
         "selected": _selected(),
+        "title_here": title_here,
+        "device_name": device_name,
     }
 
 
@@ -254,7 +254,8 @@ def _detail_values(alert: AlertView) -> dict[str, object]:
         "timeline": desk.timeline(scope(), alert.id),
         "suppressed": desk.suppressed_under(scope(), alert.id) if alert.suppressed else [],
         "impact": [(s, service_state(s, states), impact_tree(s, states)) for s in hit],
-        "title_of": title_of,
+        "title_here": title_here,
+        "device_name": device_name,
         "state_words": STATE_WORDS,
         "timeline_words": TIMELINE_WORDS,
         "similar": _similar(alert),

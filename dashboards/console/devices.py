@@ -10,7 +10,6 @@ from flask import Blueprint, abort, jsonify, render_template
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 
-from dashboards.console.desk import title_of
 from dashboards.console.events import find_events
 from dashboards.console.overview import devices_of
 from dashboards.i18n import KIND_WORDS, ORIGIN_WORDS, SEVERITY_WORDS, STATE_WORDS, stamp
@@ -18,6 +17,7 @@ from dashboards.listing import asked, csv_response, make_listing
 from dashboards.scope import backend, current, requires, scope
 from dashboards.series import CHARTS, RANGES, Chart, chart_data, latest, lines, quote
 from dashboards.states import DeviceState, device_states, open_alerts
+from dashboards.titles import title_here
 from monitor.errors import ZhishouError
 from monitor.identity.roles import Permission
 from monitor.model import Device, Site
@@ -112,7 +112,7 @@ def page(device_id: str) -> ResponseReturnValue:
         detail=detail,
         interfaces=_interfaces(detail),
         alerts=sorted(alerts, key=lambda a: a.severity.rank),
-        title_of=title_of,
+        title_here=title_here,
         events=find_events(12, device.id),
         charts=_charts_for(device, detail),
         spans=[("1h", _("1 时")), ("6h", _("6 时")), ("24h", _("24 时")), ("7d", _("7 日"))],
@@ -134,7 +134,7 @@ def chart(device_id: str, key: str) -> ResponseReturnValue:
         abort(404)
     data = chart_data(CHARTS[key], device, asked("range"), asked("if"))
     data["events"] = [
-        {"x": a.fired_at / 1000, "text": title_of(a), "color": f"--{a.severity.value}"}
+        {"x": a.fired_at / 1000, "text": title_here(a, device=True), "color": f"--{a.severity.value}"}
         for a in open_alerts(scope(), device.site)
         if a.device == device.id and a.fired_at
     ][:3]

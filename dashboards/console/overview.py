@@ -10,9 +10,10 @@ from flask import Blueprint, render_template
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 
-from dashboards.i18n import GRADE_WORDS, annotation
+from dashboards.i18n import GRADE_WORDS
 from dashboards.scope import backend, current, requires, scope
 from dashboards.states import COLLECTOR_LOST_MS, ORDER, device_states, service_state, site_states
+from dashboards.titles import device_name, headline_of, title_here
 from monitor.identity.roles import Permission
 from monitor.model import Grade, Region, RegionId, Service, Severity, Site
 from rules.alerting.interface import AlertFilter, AlertState, AlertView
@@ -21,6 +22,7 @@ from rules.compliance.interface import AssessmentView, Verdict
 blueprint = Blueprint("overview", __name__)
 
 NAMED = (Grade.TERTIARY, Grade.SECONDARY)
+MANY_SMALL = 8  # quiet small sites of one district; more than this are drawn as cells
 HOURS = 24
 
 
@@ -35,7 +37,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class District:
-    """One region: named tiles first, quiet small sites as cells."""
+    """One region: named tiles first; when it has many small sites, the quiet ones as cells."""
 
     name: str
     count: int
@@ -92,7 +94,9 @@ def page() -> ResponseReturnValue:
         services=service_rows(directory.services(within)),
         rates=_rates(sites, backend().register.latest(within)) if shows_rates else [],
         collectors=_collectors(sites),
-        summary=lambda alert: annotation(alert.annotations, "summary") or alert.name,
+        headline=headline_of,
+        title_here=title_here,
+        device_name=device_name,
         hurt=_hurt(roots[0]) if roots else [],
     )
 
@@ -133,8 +137,9 @@ def _districts(
         by_region.setdefault(site.region, []).append(Place(site, state, count))
     districts = []
     for region, places in by_region.items():
-        tiles = [p for p in places if p.site.grade in NAMED or p.state != "ok"]
-        cells = [p for p in places if p.site.grade not in NAMED and p.state == "ok"]
+        crowded = sum(p.site.grade not in NAMED for p in places) > MANY_SMALL
+        cells = [p for p in places if crowded and p.site.grade not in NAMED and p.state == "ok"]
+        tiles = [p for p in places if p not in cells]
         tiles.sort(key=lambda p: (list(Grade).index(p.site.grade), p.site.id))
         cells.sort(key=lambda p: p.site.grade is Grade.PRIVATE)
         known = regions.get(region)

@@ -109,6 +109,20 @@ def stop() -> ResponseReturnValue:
     return redirect(target, 303)
 
 
+@blueprint.post("/release", endpoint="release")
+@requires(Permission.PLAYBOOK_RUN)
+def release() -> ResponseReturnValue:
+    """Take the kill switch back, with a reason; stopped runs stay stopped. The office audits it."""
+    back = request.form.get("engagement", "")
+    reason = request.form.get("reason", "").strip()[:500]
+    if not reason:
+        error = _("没有解除：请写明为何可以解除急停")
+        return (_engagement_page(back, error=error) if back else _page(error=error)), 400
+    backend().office.release_stop(current().name, reason)
+    target = url_for("playbooks.engagement", engagement_id=back) if back else url_for("playbooks.page")
+    return redirect(target, 303)
+
+
 def _page(text: str = "", error: str = "") -> str:
     office = backend().office
     return render_template(
@@ -125,6 +139,7 @@ def _page(text: str = "", error: str = "") -> str:
         error=error,
         running=[r for r in office.runs(scope(), limit=50) if r.status == "running"],
         kill_word=KILL_WORD,
+        stop=office.standing_stop(),
     )
 
 
@@ -159,4 +174,5 @@ def _engagement_page(engagement_id: str, error: str = "") -> str:
         signed=any(user == current().name for user, _site, _at in view.approvals),
         kind_words=KIND_WORDS,
         kill_word=KILL_WORD,
+        stop=office.standing_stop(),
     )

@@ -6,9 +6,9 @@ from flask import Blueprint, render_template
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 
-from dashboards.console.desk import title_of
 from dashboards.listing import asked
 from dashboards.scope import backend, requires, scope
+from dashboards.titles import device_name, title_here
 from monitor.identity.roles import Permission
 from rules.alerting.interface import AlertFilter
 
@@ -39,6 +39,7 @@ def page() -> ResponseReturnValue:
         devices=devices[:EACH],
         services=services[:EACH],
         alerts=alerts,
-        title_of=title_of,
+        title_here=title_here,
+        device_name=device_name,
         site_names={s.id: s.name for s in directory.sites(within)},
     )

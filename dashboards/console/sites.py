@@ -8,7 +8,6 @@ from flask import Blueprint, render_template
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 
-from dashboards.console.desk import title_of
 from dashboards.console.overview import devices_of
 from dashboards.i18n import GRADE_WORDS, SEVERITY_WORDS, STATE_WORDS
 from dashboards.listing import asked, csv_response, make_listing
@@ -22,6 +21,7 @@ from dashboards.states import (
     site_states,
     state_word,
 )
+from dashboards.titles import title_here
 from monitor.identity.roles import Permission
 from monitor.model import Device, Grade, Site
 from rules.compliance.interface import AssessmentView
@@ -127,7 +127,7 @@ def page(site_id: str) -> ResponseReturnValue:
         devices=sorted(((d, states[d.id]) for d in devices), key=_worst_first),
         services=[(s, service_state(s, states), devices_of(s)) for s in directory.services(within, site.id)],
         alerts=[a for a in alerts if a.root is None],
-        title_of=title_of,
+        title_here=title_here,
         collector=next((c for c in directory.collectors() if c.id == site.collector), None),
         assessment=_latest(site) if current().may(Permission.COMPLIANCE_VIEW) else None,
         findings=_findings(site) if current().may(Permission.PLAYBOOK_VIEW) else [],
