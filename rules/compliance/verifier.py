@@ -25,8 +25,19 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 MANIFEST, SIGNATURE, FORMAT = "manifest.json", "signature.json", "zhishou-evidence-1"
 GENESIS = "0" * 64
+MAX_GROWTH = 64 << 20  # bytes a bundle zipped again by another program may have saved
 DOS_DATE = 33  # 1980-01-01, the earliest a ZIP can say
 LOCAL, CENTRAL, END = "<4s5H3L2H", "<4s6H3L5H2L", "<4s4H2LH"
+UNREADABLE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    OSError,
+    EOFError,
+    ValueError,
+    LookupError,
+    RuntimeError,
+    struct.error,
+)
 Entries = Sequence[tuple[str, bytes]]
 
 
@@ -64,15 +75,7 @@ def verify(data: bytes, public_key: str = "") -> tuple[list[str], str]:
     """(what is wrong, fingerprint of the key that signed). Nothing wrong: an empty list."""
     try:
         entries = _read(data)
-    except (
-        zipfile.BadZipFile,
-        zlib.error,
-        OSError,
-        ValueError,
-        LookupError,
-        RuntimeError,
-        struct.error,
-    ) as error:
+    except UNREADABLE as error:
         return [f"changed: the ZIP itself cannot be read ({error})"], ""
     found = dict(entries)
     if MANIFEST not in found or SIGNATURE not in found:
@@ -93,18 +96,16 @@ def _read(data: bytes) -> list[tuple[str, bytes]]:
     """Every entry in the order in which it lies in the file; an entry that cannot be read is empty."""
     entries = []
     with zipfile.ZipFile(BytesIO(data)) as archive:
+        # Entries of a bundle fit in the file; a far bigger sum is a file made to fill the memory of its reader.
+        if (
+            sum(max(info.file_size, info.compress_size) for info in archive.infolist())
+            > len(data) + MAX_GROWTH
+        ):
+            raise zipfile.BadZipFile("its entries are much larger than the file")
         for info in sorted(archive.infolist(), key=lambda info: info.header_offset):
             try:
                 entries.append((info.filename, archive.read(info)))
-            except (
-                zipfile.BadZipFile,
-                zlib.error,
-                OSError,
-                EOFError,
-                ValueError,
-                RuntimeError,
-                struct.error,
-            ):
+            except UNREADABLE:
                 entries.append((info.filename, b""))
     return entries
 

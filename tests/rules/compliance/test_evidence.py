@@ -7,6 +7,7 @@ import random
 import shutil
 import subprocess
 import sys
+import tracemalloc
 import zipfile
 from io import BytesIO
 from pathlib import Path
@@ -204,6 +205,21 @@ def test_zipped_again_by_another_program() -> None:
             archive.writestr(name, data)
     (problem,) = verifier.verify(buffer.getvalue())[0]
     assert "bytes of the ZIP" in problem
+
+
+def test_a_bundle_that_unpacks_to_more_than_itself_is_not_unpacked() -> None:
+    buffer = BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for number in range(9):
+            archive.writestr(f"facts/{number}.txt", bytes(8 << 20))
+    tracemalloc.start()
+    try:
+        problems, _mark = verifier.verify(buffer.getvalue())
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert "larger than the file" in problems[0]
+    assert most < 4 << 20
 
 
 def test_the_verifier_stands_alone(tmp_path: Path) -> None:
