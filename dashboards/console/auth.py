@@ -37,7 +37,7 @@ def do_login() -> ResponseReturnValue:
             name, request.form.get("password", ""), request.form.get("otp", "").strip(), address=address
         )
     except LoginError as error:
-        status = 429 if error.code == "locked" else 401
+        status = 429 if error.code in {"locked", "busy"} else 401
         wants_otp = error.code in {"otp-needed", "otp-wrong"}
         return _login_page(error=error_text(error), name=name, wants_otp=wants_otp), status
     token = backend().sessions.create(user.name, address)

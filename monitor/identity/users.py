@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import secrets
 import string
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import pyotp
 from argon2 import PasswordHasher
 from argon2.exceptions import VerificationError
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from monitor.audit import AuditLog
 from monitor.clock import Clock
@@ -26,14 +27,17 @@ MAX_FAILURES = 5
 LOCK_MS = 15 * 60 * 1000
 MIN_PASSWORD = 10
 OTP_STEP_SECONDS = 30
+MAX_VERIFYING = 4  # one verification takes 64 MiB; without a bound a flood of logins takes all memory
+VERIFY_WAIT_SECONDS = 3.0
 PASSWORD_ALPHABET = string.ascii_letters + string.digits
 # Verified against when the account does not exist, so that both cases take the same time.
 _HASHER = PasswordHasher()
 _DECOY = _HASHER.hash(secrets.token_hex(16))
+_VERIFYING = threading.BoundedSemaphore(MAX_VERIFYING)
 
 
 class LoginError(DeniedError):
-    """A refused login. `code`: bad-login, locked, disabled, otp-needed or otp-wrong."""
+    """A refused login. `code`: bad-login, locked, disabled, busy, otp-needed or otp-wrong."""
 
     def __init__(self, code: str, message: str, zh: str) -> None:
         self.code = code
@@ -145,16 +149,19 @@ class Users:
 
     def authenticate(self, name: str, password: str, otp: str = "", *, address: str = "") -> User:
         """Check a login. Raises LoginError; the fifth failure in a row locks the account for 15 minutes."""
-        now = self._clock.now_ms()
         with self._database.session() as session:
             row = session.get(UserRow, name)
-            fine = _verify(row.password_hash if row else _DECOY, password)
+        fine = _verify_bounded(row.password_hash if row else _DECOY, password)
         if row is None:
             self._audit.record(name or "-", "login.refused", address, {"reason": "no such account"})
             raise _bad_login()
-        if row.locked_until > now:
+        # Read again: guesses sent at the same time must not outrun the lock the first five of them set.
+        row = self._row(name)
+        if row.locked_until > self._clock.now_ms():
+            self._audit.record(name, "login.refused", address, {"reason": "locked"})
             raise LoginError("locked", "the account is locked", "账号已锁定，请 15 分钟后再试")
-        if row.disabled:
+        if fine and row.disabled:
+            self._audit.record(name, "login.refused", address, {"reason": "disabled"})
             raise LoginError("disabled", "the account is disabled", "账号已停用，请联系安全管理员")
         if not fine:
             self._fail(name, address)
@@ -212,10 +219,11 @@ class Users:
 
     def _fail(self, name: str, address: str) -> None:
         with self._database.session() as session:
-            row = session.get_one(UserRow, name)
-            row.failures += 1
-            locked = row.failures >= MAX_FAILURES
+            counted = update(UserRow).where(UserRow.name == name).values(failures=UserRow.failures + 1)
+            failures = session.execute(counted.returning(UserRow.failures)).scalar_one()
+            locked = failures >= MAX_FAILURES
             if locked:
+                row = session.get_one(UserRow, name)
                 row.locked_until, row.failures = self._clock.now_ms() + LOCK_MS, 0
         self._audit.record(name, "login.locked" if locked else "login.refused", address)
 
@@ -245,6 +253,16 @@ def _verify(password_hash: str, password: str) -> bool:
         return _HASHER.verify(password_hash, password)
     except VerificationError:
         return False
+
+
+def _verify_bounded(password_hash: str, password: str) -> bool:
+    """Verify for somebody who is not known yet: a few at a time, however many ask. LoginError when all are taken."""
+    if not _VERIFYING.acquire(timeout=VERIFY_WAIT_SECONDS):
+        raise LoginError("busy", "too many logins at the same time", "登录请求过多，请稍后再试")
+    try:
+        return _verify(password_hash, password)
+    finally:
+        _VERIFYING.release()
 
 
 def _user(row: UserRow) -> User:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import pyotp
 import pytest
 
@@ -9,6 +12,7 @@ from monitor.audit import AuditLog
 from monitor.clock import ManualClock
 from monitor.database import Database
 from monitor.errors import InputError
+from monitor.identity import users as module
 from monitor.identity.roles import PERMISSIONS, Permission, Role
 from monitor.identity.sessions import Sessions
 from monitor.identity.tokens import Tokens
@@ -62,6 +66,56 @@ def test_five_failures_lock_for_fifteen_minutes(users: Users, clock: ManualClock
     assert refused(users, "lin", PASSWORD) == "locked"
     clock.advance(15 * 60 + 1)
     assert users.authenticate("lin", PASSWORD).name == "lin"
+
+
+def test_guesses_at_the_same_time_lock_too(users: Users, monkeypatch: pytest.MonkeyPatch) -> None:
+    running, most, lock = 0, 0, threading.Lock()
+    real = module._verify
+
+    def slow(password_hash: str, password: str) -> bool:
+        nonlocal running, most
+        with lock:
+            running += 1
+            most = max(most, running)
+        try:
+            return real(password_hash, password)
+        finally:
+            with lock:
+                running -= 1
+
+    monkeypatch.setattr(module, "_verify", slow)
+    with ThreadPoolExecutor(12) as pool:
+        codes = list(pool.map(lambda _: refused(users, "lin", "nope"), range(12)))
+    assert codes.count("bad-login") < 5 + module.MAX_VERIFYING
+    assert codes.count("locked") > 0
+    assert most <= module.MAX_VERIFYING
+    assert refused(users, "lin", PASSWORD) == "locked"
+
+
+def test_a_login_does_not_wait_for_ever(users: Users, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "VERIFY_WAIT_SECONDS", 0.01)
+    for _ in range(module.MAX_VERIFYING):
+        module._VERIFYING.acquire()
+    try:
+        assert refused(users, "lin", PASSWORD) == "busy"
+    finally:
+        for _ in range(module.MAX_VERIFYING):
+            module._VERIFYING.release()
+
+
+def test_every_refused_login_is_in_the_audit_log(users: Users, audit: AuditLog) -> None:
+    users.set_disabled("lin", True, actor="admin")
+    refused(users, "nobody", "nope")
+    assert refused(users, "lin", "nope") == "bad-login"  # a stranger does not learn that it is disabled
+    assert refused(users, "lin", PASSWORD) == "disabled"
+    for _ in range(4):
+        refused(users, "lin", "nope")
+    assert refused(users, "lin", "nope") == "locked"
+    newest = [(e.action, e.detail.get("reason")) for e in audit.entries(limit=8)]
+    assert newest == [
+        ("login.refused", "locked"), ("login.locked", None), *[("login.refused", None)] * 3,
+        ("login.refused", "disabled"), ("login.refused", None), ("login.refused", "no such account"),
+    ]  # fmt: skip
 
 
 def test_a_success_forgets_earlier_failures(users: Users) -> None:
