@@ -30,7 +30,9 @@ class Settings:
 
     data: str = _setting("data", "data folder")
     listen: str = _setting("127.0.0.1:8080", "HOST:PORT of the console and all HTTP interfaces")
-    database_url: str = _setting("", "SQLAlchemy URL of the state database; empty: SQLite in the data folder")
+    database_url: str = _setting(
+        "", "SQLAlchemy URL of the state database; empty: SQLite in the data folder", secret=True
+    )
     insecure_local_api: bool = _setting(
         False, "machine endpoints without a token for loopback clients; loopback listener only"
     )
@@ -47,7 +49,7 @@ class Settings:
     retention_days: int = _setting(30, "days samples are kept")
     event_retention_days: int = _setting(180, "days events are kept; less than 180 is refused")
     idle_timeout: float = _setting(600.0, "seconds after which an idle console session ends")
-    webhook_url: str = _setting("", "where the default webhook channel posts; empty: off")
+    webhook_url: str = _setting("", "where the default webhook channel posts; empty: off", secret=True)
     webhook_secret: str = _setting("", "HMAC key of the webhook channel", secret=True)
     smtp_url: str = _setting(
         "", "smtp://user:password@host:port of the mail channel; empty: off", secret=True

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from flask import Blueprint, abort, redirect, render_template, request, url_for
+from flask import Blueprint, abort, redirect, render_template, url_for
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
@@ -170,7 +170,7 @@ def bundle(assessment_id: int) -> ResponseReturnValue:
     """Queue the signed evidence bundle."""
     view = _assessment(assessment_id)
     backend().jobs.submit("evidence-export", {"assessment": str(view.id)}, current().name, view.site)
-    return redirect(request.form.get("back") or url_for("compliance.assessment", assessment_id=view.id), 303)
+    return redirect(url_for("compliance.assessment", assessment_id=view.id), 303)
 
 
 def level_of_cell(rate: float) -> str:

@@ -41,6 +41,14 @@ def test_a_broken_file_is_named(text: str, tmp_path: Path) -> None:
         load_settings(environ={"ZHISHOU_DATA": str(tmp_path)})
 
 
+def test_addresses_that_carry_a_password_or_key_are_not_shown() -> None:
+    shown = Settings(
+        database_url="postgresql+psycopg://u:geheim@h/z",
+        webhook_url="https://h/robot/send?access_token=geheim",
+    ).public()
+    assert "geheim" not in str(shown)
+
+
 def test_secrets_are_not_shown() -> None:
     shown = Settings(vault_key="QUJD", smtp_url="smtp://u:geheim@h").public()
     assert shown["vault_key"] == shown["smtp_url"] == "********"
