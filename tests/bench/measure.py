@@ -100,6 +100,13 @@ def wall_ms(work: Callable[[], object]) -> float:
     return (time.perf_counter() - before) * 1000
 
 
+def cpu_ms(work: Callable[[], object]) -> float:
+    """Milliseconds of CPU time of this process that `work` takes."""
+    before = cpu_seconds(0)
+    work()
+    return (cpu_seconds(0) - before) * 1000
+
+
 def write_json(path: Path, measures: Sequence[Measure]) -> None:
     """build/bench/NAME.json."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +17,17 @@ from tests.bench import metrics as bench_metrics
 from tests.bench import playbooks as bench_playbooks
 from tests.bench.__main__ import main
 from tests.bench.agents import SCALARS, VALUES, Replay, override_lines, rows
-from tests.bench.measure import KEYS, Measure, cpu_seconds, interleaved, p95, per_cpu_second, write_json
+from tests.bench.measure import (
+    KEYS,
+    Measure,
+    cpu_ms,
+    cpu_seconds,
+    interleaved,
+    p95,
+    per_cpu_second,
+    wall_ms,
+    write_json,
+)
 
 
 def test_sides_take_turns_and_the_median_counts() -> None:
@@ -67,6 +78,7 @@ def test_p95_is_the_figure_that_95_in_100_do_not_exceed() -> None:
 
 
 def test_cpu_time_counts_work_and_not_waiting() -> None:
+    assert cpu_ms(lambda: time.sleep(0.2)) < 100 < wall_ms(lambda: time.sleep(0.2))
     assert cpu_seconds(os.getpid()) == pytest.approx(cpu_seconds(0), abs=0.05)
     rate = per_cpu_second(1000, 0, lambda: sum(range(200_000)))
     assert 0 < rate < 1000 / 1e-4
