@@ -25,6 +25,7 @@ from monitor.service import Runtime
 
 log = structlog.get_logger(__name__)
 MAX_BODY = 32 << 20
+MAX_AHEAD_MS = 60_000  # what a collector's clock may be ahead of ours
 POLL = "zhishou.poll"
 HEARTBEAT = "zhishou.collector"
 
@@ -144,7 +145,8 @@ class Ingest:
         return before != state and (before is not None or not state[0])
 
     def _project(self, batch: Sequence[tuple[str, Event]]) -> None:
-        statuses = [_status(event) for _, event in batch if event.get("event.dataset") == POLL]
+        now = self._runtime.clock.now_ms()
+        statuses = [_status(event, now) for _, event in batch if event.get("event.dataset") == POLL]
         if statuses:
             self._runtime.directory.record_statuses(statuses)
         for _, event in batch:
@@ -165,7 +167,8 @@ def parse(body: bytes) -> list[tuple[str, Event]]:
             raise InputError('expected {"id": ..., "event": {...}}', where=f"line {number}") from None
         if not isinstance(key, str) or not key or not isinstance(event, dict):
             raise InputError("id must be a text and event an object", where=f"line {number}")
-        if not isinstance(event.get("@timestamp"), int):
+        at = event.get("@timestamp")
+        if not isinstance(at, int) or isinstance(at, bool) or not 0 <= at < 1 << 43:
             raise InputError("an event needs @timestamp in milliseconds", where=f"line {number}")
         if event.get("event.dataset") == POLL:
             _check_poll(event, number)
@@ -177,14 +180,16 @@ def _check_poll(event: Event, number: int) -> None:
     for name, kind in (("zhishou.errors", list), ("zhishou.identity", dict), ("zhishou.detail", dict)):
         try:
             fine = isinstance(json.loads(str(event.get(name) or ("[]" if kind is list else "{}"))), kind)
-        except ValueError:
+        except (ValueError, RecursionError):
             fine = False
         if not fine:
             raise InputError(f"{name} must be a JSON {kind.__name__}", where=f"line {number}")
 
 
-def _status(event: Event) -> ModuleStatus:
+def _status(event: Event, now_ms: int) -> ModuleStatus:
+    # A collector whose clock is ahead must not freeze a status until the time it believed it was.
     at = _int(event.get("@timestamp"))
+    at = at if at <= now_ms + MAX_AHEAD_MS else now_ms
     identity: Mapping[str, str] = json.loads(str(event.get("zhishou.identity") or "{}"))
     return ModuleStatus(
         device=DeviceId(str(event.get("zhishou.device"))),

@@ -13,6 +13,7 @@ from threading import BoundedSemaphore
 from types import MappingProxyType
 from typing import Protocol, TypeVar
 
+import numpy as np
 import orjson
 import structlog
 from flask import Blueprint, Response, current_app, request
@@ -30,6 +31,7 @@ from monitor.metrics.interface import (
     QueryEngine,
     RawMatrix,
     Result,
+    SampleBlock,
     Scalar,
     Text,
     Vector,
@@ -52,6 +54,7 @@ _DAY_MS = 86_400_000
 
 Item = TypeVar("Item")
 Targets = Callable[[], Sequence[Mapping[str, object]]]
+Sites = Callable[[frozenset[str]], frozenset[str]]
 
 
 class RuleSource(Protocol):
@@ -66,9 +69,11 @@ class RuleSource(Protocol):
         ...
 
 
-def prometheus_api(store: MetricStore, queries: QueryEngine, clock: Clock, *, targets: Targets) -> Blueprint:
-    """The blueprint of the API over one store and engine."""
-    api = _Api(store, queries, clock, targets)
+def prometheus_api(
+    store: MetricStore, queries: QueryEngine, clock: Clock, *, targets: Targets, sites: Sites | None = None
+) -> Blueprint:
+    """The blueprint of the API over one store and engine. `sites`: which ones given collectors may write of."""
+    api = _Api(store, queries, clock, targets, sites)
     blueprint = Blueprint("prometheus", __name__, url_prefix=PREFIX)
     both = ["GET", "POST"]
     for rule, view, methods in (
@@ -94,7 +99,10 @@ def prometheus_api(store: MetricStore, queries: QueryEngine, clock: Clock, *, ta
 class _Api:
     """The views; every one reads `request` and answers JSON."""
 
-    def __init__(self, store: MetricStore, queries: QueryEngine, clock: Clock, targets: Targets) -> None:
+    def __init__(
+        self, store: MetricStore, queries: QueryEngine, clock: Clock, targets: Targets, sites: Sites | None
+    ) -> None:
+        self._sites = sites
         self._store = store
         self._queries = queries
         self._clock = clock
@@ -190,6 +198,9 @@ class _Api:
             )
         except IngestError as error:
             return _plain(str(error), error.status)
+        # Set by the web process for a token bound to collectors: they say nothing of others' sites.
+        if self._sites is not None and (collectors := request.headers.get("X-Zhishou-Collector", "")):
+            block = _of_sites(block, self._sites(frozenset(collectors.split(","))))
         try:
             result = self._store.append(block, durable=True)
         except (StorageError, OSError) as error:
@@ -208,6 +219,20 @@ class _Api:
 
     def _selections(self) -> list[tuple[Matcher, ...]]:
         return [selector_matchers(text, Limits()) for text in request.values.getlist("match[]")]
+
+
+def _of_sites(block: SampleBlock, sites: frozenset[str]) -> SampleBlock:
+    """Without the samples whose series name another site; a series that names none is the collector's own."""
+    foreign = [
+        number
+        for number, labels in enumerate(block.labels)
+        if any(name == "site" and value not in sites for name, value in labels)
+    ]
+    if not foreign:
+        return block
+    kept = ~np.isin(block.series, foreign)
+    log.warning("samples of other collectors' sites refused", samples=int((~kept).sum()))
+    return SampleBlock(block.labels, block.series[kept], block.timestamps[kept], block.values[kept])
 
 
 def _rule_source() -> RuleSource | None:

@@ -42,7 +42,16 @@ class MetricsService:
     def blueprints(self) -> Sequence[Blueprint]:
         """The Prometheus API."""
         runtime = self._runtime
-        return [prometheus_api(runtime.store, runtime.queries, runtime.clock, targets=self.targets)]
+        return [
+            prometheus_api(
+                runtime.store, runtime.queries, runtime.clock, targets=self.targets, sites=self.sites_of
+            )
+        ]
+
+    def sites_of(self, collectors: frozenset[str]) -> frozenset[str]:
+        """The sites these collectors serve."""
+        sites = self._runtime.directory.inventory().sites.values()
+        return frozenset(str(site.id) for site in sites if site.collector in collectors)
 
     def start(self) -> None:
         """Show the store's numbers and look after it once a minute."""

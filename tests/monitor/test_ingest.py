@@ -90,6 +90,9 @@ def test_heartbeats_are_projected_and_not_kept(client: FlaskClient, runtime: Run
         poll("x", errors="[") ,
         poll("x", **{"zhishou.detail": "[]"}),
         "[" * 5000,
+        poll("x", errors="[" * 100_000),
+        poll("x", at=10**30),
+        poll("x", at=-1),
     ],
 )  # fmt: skip
 def test_a_bad_line_is_named_and_nothing_of_the_batch_is_stored(
@@ -111,3 +114,10 @@ def test_a_bound_collector_speaks_for_its_own_sites_only(client: FlaskClient, ru
     own = {"X-Zhishou-Collector": "core"}
     assert client.post("/api/v1/ingest/events", data=body, headers=own).status_code == 204
     assert len(runtime.directory.statuses(WHOLE_CITY)) == len(runtime.directory.collectors()) == 1
+
+
+def test_a_clock_ahead_does_not_freeze_a_status(client: FlaskClient, runtime: Runtime) -> None:
+    client.post("/api/v1/ingest/events", data=poll("1", at=NOON + 86_400_000))
+    client.post("/api/v1/ingest/events", data=poll("2", up=False, at=NOON))
+    status = runtime.directory.statuses(WHOLE_CITY, "H001-SW-1")[0]
+    assert (status.up, status.checked_at) == (False, NOON)

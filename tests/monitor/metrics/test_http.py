@@ -26,6 +26,7 @@ from monitor.metrics.memory import MemoryStore
 from monitor.metrics.notation import duration_ms, number, time_ms
 from monitor.metrics.service import build
 from monitor.metrics.store import LocalStore
+from monitor.model import CollectorId, Grade, Inventory, RegionId, Site, SiteId
 from monitor.service import Runtime
 
 API = "/prometheus/api/v1"
@@ -202,6 +203,26 @@ def test_an_unforeseen_failure_is_json(
     answer = client.get(f"{API}/query?query=up")
     assert answer.status_code == 500
     assert answer.json == {"status": "error", "errorType": "internal", "error": "OSError"}
+
+
+def test_a_bound_collector_writes_of_its_own_sites_only(
+    client: FlaskClient, runtime: Runtime, now: int
+) -> None:
+    site = Site(SiteId("H1"), "甲院", RegionId("r"), Grade.PRIMARY, 2, CollectorId("c1"))
+    runtime.directory.replace(Inventory("city", sites={site.id: site}))
+    series = [
+        make_labels(labels, "bound") for labels in ({"site": "H1"}, {"site": "H2"}, {"job": "collector"})
+    ]
+    body = remote_write.encode(block_of([(labels, now, 1.0) for labels in series]))
+
+    def stored(collector: str) -> list[str]:
+        headers = {**WRITE_HEADERS, "X-Zhishou-Collector": collector}
+        assert client.post(f"{API}/write", data=body, headers=headers).status_code == 204
+        found = client.get(f"{API}/query?query=bound").get_json()["data"]["result"]
+        return sorted(item["metric"].get("site", "") for item in found)
+
+    assert stored("c2") == [""]
+    assert stored("c1,c3") == ["", "H1"]
 
 
 def test_write_refusals(client: FlaskClient) -> None:
