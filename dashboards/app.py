@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 from flask import Flask, g, request
+from werkzeug.routing import IntegerConverter, Map
 
 from dashboards import health, i18n, live, proxy, scope, security
 from dashboards.api.routes import blueprint as api
@@ -32,6 +33,7 @@ def create_app(settings: Settings | None = None, backend: Backend | None = None)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
     app.config["SEND_FILE_MAX_AGE_DEFAULT"] = STATIC_AGE
     app.extensions["zhishou"] = backend
+    app.url_map.converters["int"] = _RowNumber
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     i18n.install(app)
     _template_globals(app)
@@ -47,6 +49,13 @@ def create_app(settings: Settings | None = None, backend: Backend | None = None)
     proxy.install(app)
     scope.check_routes(app)
     return app
+
+
+class _RowNumber(IntegerConverter):
+    """A number in an address; one that no row can have is an address that does not exist."""
+
+    def __init__(self, map: Map) -> None:
+        super().__init__(map, max=2**63 - 1)
 
 
 def _template_globals(app: Flask) -> None:

@@ -142,7 +142,7 @@ def audit() -> ResponseReturnValue:
     before = asked("before")
     entries = backend().audit.entries(
         limit=AUDIT_PAGE,
-        before=int(before) if before.isascii() and before.isdigit() else None,
+        before=int(before) if before.isascii() and before.isdigit() and len(before) < 16 else None,
         actor=asked("actor"),
     )
     report = backend().audit.verify() if asked("verify") == "1" else None

@@ -172,7 +172,7 @@ def _hours_ms(text: str) -> int:
 
 
 def _alert_ids(texts: Sequence[str]) -> list[int]:
-    ids = [int(text) for text in texts if text.isascii() and text.isdigit()]
+    ids = [int(text) for text in texts if text.isascii() and text.isdigit() and len(text) < 16]
     if not ids or len(ids) > 500:
         raise InputError("choose between 1 and 500 alerts", zh="请选择 1 至 500 条告警")
     return ids

@@ -34,8 +34,9 @@ def card(job_id: int) -> ResponseReturnValue:
 @signed_in
 def cancel(job_id: int) -> ResponseReturnValue:
     """Ask a job to stop."""
-    visible(job_id)
+    job = visible(job_id)
     backend().jobs.cancel(scope(), job_id, current().name)
+    backend().audit.record(current().name, "job.cancel", str(job_id), {"kind": job.kind, "site": job.site})
     return render_template("jobs/card.html", job=visible(job_id), kind_words=KIND_WORDS)
 
 

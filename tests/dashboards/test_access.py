@@ -139,3 +139,36 @@ def test_a_changing_request_needs_the_token(operator: FlaskClient, stands_on: Ba
     from monitor.model import WHOLE_CITY
 
     assert stands_on.desk.alert(WHOLE_CITY, 1).acked_by == ""
+
+
+HUGE = "9" * 30
+
+
+@pytest.mark.parametrize(
+    "path",
+    [f"/desk/alerts/{HUGE}", f"/api/v1/alerts/{HUGE}", f"/jobs/{HUGE}", f"/compliance/assessments/{HUGE}", f"/api/v1/jobs/{2**63}"],
+)  # fmt: skip
+def test_a_number_no_row_can_have_is_not_found(operator: FlaskClient, path: str) -> None:
+    assert operator.get(path).status_code == 404
+
+
+def test_huge_numbers_in_forms_and_queries_are_no_failure(
+    app: Flask, operator: FlaskClient, as_role: Callable[..., FlaskClient]
+) -> None:
+    act = {"csrf": token_of(operator, app), "act": "ack", "id": HUGE}
+    assert operator.post("/desk/act", data=act).status_code == 400
+    assert operator.get(f"/devices?page={'9' * 5000}").status_code == 200
+    assert as_role(Role.AUDIT_ADMIN).get(f"/admin/audit?before={HUGE}").status_code == 200
+
+
+def test_cancelling_a_job_is_in_the_audit_log(
+    app: Flask, stands_on: Backend, as_role: Callable[..., FlaskClient]
+) -> None:
+    job = stands_on.jobs.submit("assess", {"site": "H001"}, "somebody", "H001")
+    other = as_role(Role.SITE_STAFF, "H002")
+    assert other.post(f"/jobs/{job}/cancel", data={"csrf": token_of(other, app)}).status_code == 404
+    assert stands_on.audit.entries(limit=1)[0].action != "job.cancel"
+    officer = as_role(Role.SECURITY_OFFICER)
+    assert officer.post(f"/jobs/{job}/cancel", data={"csrf": token_of(officer, app)}).status_code == 200
+    entry = stands_on.audit.entries(limit=1)[0]
+    assert (entry.action, entry.target, entry.detail["site"]) == ("job.cancel", str(job), "H001")
