@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, redirect, render_template, request, url_for
+from flask import Blueprint, abort, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
@@ -113,6 +113,8 @@ def stop() -> ResponseReturnValue:
 @requires(Permission.PLAYBOOK_RUN)
 def release() -> ResponseReturnValue:
     """Take the kill switch back, with a reason; stopped runs stay stopped. The office audits it."""
+    if scope().sites is not None:
+        abort(403)  # the stop holds for the whole city: who sees a part of it cannot judge that it may go on
     back = request.form.get("engagement", "")
     reason = request.form.get("reason", "").strip()[:500]
     if not reason:

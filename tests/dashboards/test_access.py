@@ -172,3 +172,13 @@ def test_cancelling_a_job_is_in_the_audit_log(
     assert officer.post(f"/jobs/{job}/cancel", data={"csrf": token_of(officer, app)}).status_code == 200
     entry = stands_on.audit.entries(limit=1)[0]
     assert (entry.action, entry.target, entry.detail["site"]) == ("job.cancel", str(job), "H001")
+
+
+def test_an_officer_of_one_site_cannot_release_the_stop_of_the_city(
+    app: Flask, stands_on: Backend, as_role: Callable[..., FlaskClient]
+) -> None:
+    stands_on.office.stop_all("somebody", "an emergency")
+    limited = as_role(Role.SECURITY_OFFICER, "H001")
+    form = {"csrf": token_of(limited, app), "reason": "fine again"}
+    assert limited.post("/playbooks/release", data=form).status_code == 403
+    assert stands_on.office.standing_stop() is not None
