@@ -60,6 +60,19 @@ ROLE_WORDS = {
     Role.LEADER: _l("领导"),
     Role.ASSESSOR: _l("测评师"),
 }
+# State -> (icon, word). Lazy words: a macro file is evaluated once, in the language of whoever came first.
+MARKS = {
+    "critical": ("sev-critical", _l("紧急")),
+    "major": ("sev-major", _l("重要")),
+    "minor": ("sev-minor", _l("次要")),
+    "info": ("sev-info", _l("提示")),
+    "ok": ("st-ok", _l("正常")),
+    "unknown": ("st-unknown", _l("未知")),
+    "stale": ("st-stale", _l("数据过期")),
+    "maint": ("st-maint", _l("维护中")),
+    "suppressed": ("st-suppressed", _l("已抑制")),
+    "off": ("st-off", _l("未启用")),
+}
 _PREFIXES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 _BINARY = ((2**40, "TiB"), (2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"))
 
@@ -200,4 +213,5 @@ def install(app: Flask) -> None:
         ORIGIN=ORIGIN_WORDS,
         ROLE=ROLE_WORDS,
         SEVERITY=SEVERITY_WORDS,
+        MARKS=MARKS,
     )

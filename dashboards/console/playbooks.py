@@ -12,6 +12,7 @@ from dashboards.i18n import error_text
 from dashboards.scope import backend, current, requires, scope
 from monitor.errors import InputError, ZhishouError
 from monitor.identity.roles import Permission
+from monitor.model import SiteId
 from playbooks.interface import Outcome, Plan
 
 blueprint = Blueprint("playbooks", __name__, url_prefix="/playbooks")
@@ -37,9 +38,8 @@ OUTCOME_WORDS = {
 }
 SAFETY_WORDS = {
     "passive": _l("被动"),
-    "safe": _l("安全"),
-    "limited": _l("有限鉴权"),
-    "limited_auth": _l("有限鉴权"),
+    "safe": _l("无害"),
+    "auth-probe": _l("有限鉴权"),
 }
 KILL_WORD = _l("急停")
 
@@ -156,7 +156,7 @@ def _engagement_page(engagement_id: str, error: str = "") -> str:
         plan_error = error_text(problem)
     jobs = [j for j in backend().jobs.list(scope(), "playbook-run", 5) if j.status in {"queued", "running"}]
     runs = office.runs(scope(), limit=50)
-    mine = [site for site in view.target_sites if scope().sites is not None and scope().allows(site)]  # type: ignore[arg-type]
+    mine = [site for site in view.target_sites if scope().allows(SiteId(site))]
     return render_template(
         "playbooks/engagement.html",
         title=view.title,
@@ -172,7 +172,8 @@ def _engagement_page(engagement_id: str, error: str = "") -> str:
         outcomes=OUTCOME_WORDS,
         safety=SAFETY_WORDS,
         names={s.id: s.name for s in backend().directory.sites(scope())},
-        sign_site=mine[0] if mine else "",
+        # Whoever sees the whole city signs for it, or gives the consent of a target site.
+        sign_sites=[*(["city"] if scope().sites is None else []), *mine],
         signed=any(user == current().name for user, _site, _at in view.approvals),
         kind_words=KIND_WORDS,
         kill_word=KILL_WORD,

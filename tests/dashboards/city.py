@@ -25,6 +25,7 @@ from monitor.model import (
     Site,
     SiteId,
     SnmpAccess,
+    SshAccess,
 )
 from rules.alerting.tables import AlertEventRow, AlertRow
 
@@ -80,6 +81,7 @@ def inventory() -> Inventory:
             "NF5280",
             origin="domestic",
             snmp=SnmpAccess("c"),
+            ssh=SshAccess("ops", host_key="SHA256:abc"),
         ),
         Device(
             DeviceId("H002-SW-1"),

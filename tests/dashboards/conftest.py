@@ -1,7 +1,11 @@
-"""A console over a seeded state database: three sites in two regions, alerts in every state, one account a role."""
+"""A console over a seeded state database: three sites in two regions, alerts in every state, one account a role.
+
+Seeding (migration, Argon2, one compliance run) takes seconds, so it is done once and the folder copied for each test.
+"""
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +20,7 @@ from dashboards.scope import COOKIE
 from monitor.audit import AuditLog
 from monitor.clock import ManualClock
 from monitor.credentials import Credentials
-from monitor.database import Database
+from monitor.database import Database, sqlite_database
 from monitor.directory import Directory
 from monitor.events.sqlite import SqliteEvents
 from monitor.facts import FactStore
@@ -30,10 +34,40 @@ from monitor.vault import Vault
 from playbooks.office import SqlOffice
 from rules.alerting.desk import SqlDesk
 from rules.compliance.register import ComplianceRegister
-from tests.dashboards import city
+from tests.conftest import NOON
+from tests.dashboards import cases, city
 from tests.dashboards.metrics import NoMetrics
 
 PASSWORD = "Quiet-Night-2026"
+
+
+@pytest.fixture(scope="session")
+def _city(tmp_path_factory: pytest.TempPathFactory, _empty_database: bytes) -> Path:
+    """A data folder with the city, an account of each role (site staff of H001), and one assessment of H001."""
+    folder = tmp_path_factory.mktemp("city")
+    (folder / "state.db").write_bytes(_empty_database)
+    clock, database, vault = ManualClock(NOON), sqlite_database(folder), Vault(bytes(range(32)))
+    audit, directory = AuditLog(database, clock, folder / "anchors.log"), Directory(database, clock)
+    events = SqliteEvents(folder / "events")
+    city.seed(database, directory, events, clock)
+    users = Users(database, clock, audit, vault)
+    for role in Role:
+        sites = ("H001",) if role is Role.SITE_STAFF else ()
+        users.create(f"{role.value}-h001", role, PASSWORD, display=role.value, sites=sites, must_change=False)
+    facts, credentials = FactStore(folder / "facts"), Credentials(database, vault)
+    register = ComplianceRegister(database, facts, audit, clock, directory, credentials, reader=cases.READER)
+    cases.assess(register, credentials)
+    events.close()
+    database.close()
+    return folder
+
+
+@pytest.fixture
+def database(tmp_path: Path, _city: Path) -> Iterator[Database]:
+    shutil.copytree(_city, tmp_path, dirs_exist_ok=True)
+    made = sqlite_database(tmp_path)
+    yield made
+    made.close()
 
 
 @pytest.fixture
@@ -45,7 +79,6 @@ def stands_on(
     credentials = Credentials(database, vault)
     events = SqliteEvents(tmp_path / "events")
     facts = FactStore(tmp_path / "facts")
-    city.seed(database, directory, events, clock)
     yield Backend(
         settings=Settings(data=str(tmp_path)),
         clock=clock,
@@ -83,8 +116,8 @@ def as_role(app: Flask, stands_on: Backend) -> Callable[..., FlaskClient]:
 
     def sign_in(role: Role, site: str = "H001") -> FlaskClient:
         name = f"{role.value}-{site.lower()}"
-        sites = (site,) if role is Role.SITE_STAFF else ()
-        stands_on.users.create(name, role, PASSWORD, display=name, sites=sites, must_change=False)
+        if site != "H001":
+            stands_on.users.create(name, role, PASSWORD, display=name, sites=(site,), must_change=False)
         client = app.test_client()
         client.set_cookie(COOKIE, stands_on.sessions.create(name, "127.0.0.1"))
         return client
