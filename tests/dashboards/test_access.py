@@ -178,7 +178,7 @@ def test_an_officer_of_one_site_cannot_release_the_stop_of_the_city(
     app: Flask, stands_on: Backend, as_role: Callable[..., FlaskClient]
 ) -> None:
     stands_on.office.stop_all("somebody", "an emergency")
-    limited = as_role(Role.SECURITY_OFFICER, "H001")
+    limited = as_role(Role.SECURITY_OFFICER, "H002")
     form = {"csrf": token_of(limited, app), "reason": "fine again"}
     assert limited.post("/playbooks/release", data=form).status_code == 403
     assert stands_on.office.standing_stop() is not None
