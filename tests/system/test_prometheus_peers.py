@@ -20,10 +20,9 @@ from monitor.metrics.remote_write import encode
 from tests.real.product import Product
 from tests.real.sshd import free_port
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(shutil.which("prometheus") is None, reason="Debian's prometheus is not installed"),
-]
+pytestmark = pytest.mark.skipif(
+    shutil.which("prometheus") is None, reason="Debian's prometheus is not installed"
+)
 HEADERS = {
     "Content-Type": "application/x-protobuf",
     "Content-Encoding": "snappy",

@@ -107,7 +107,6 @@ def is_up(product: Product, device: str) -> bool:
     return any(value == 1 for _, value in product.query(f'up{{device="{device}"}}'))
 
 
-@pytest.mark.slow
 def test_both_are_polled_with_the_names_people_know(city: tuple[Product, LoopbackSnmpd]) -> None:
     product, _ = city
     product.wait(lambda: is_up(product, "agent") and is_up(product, "host"), 40, "both are up")
@@ -119,7 +118,6 @@ def test_both_are_polled_with_the_names_people_know(city: tuple[Product, Loopbac
     assert {"region", "site", "device", "kind", "instance", "job"} <= set(labels)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("device", "codes"),
     [
@@ -140,7 +138,6 @@ def test_what_is_wrong_is_said_and_harms_nothing_else(
     assert is_up(product, "agent")
 
 
-@pytest.mark.slow
 def test_an_outage_fires_within_two_polls_and_resolves(city: tuple[Product, LoopbackSnmpd]) -> None:
     product, snmpd = city
 
@@ -156,7 +153,6 @@ def test_an_outage_fires_within_two_polls_and_resolves(city: tuple[Product, Loop
     product.wait(lambda: not down(), 30, "DeviceDown resolves")
 
 
-@pytest.mark.slow
 def test_killing_core_and_collector_loses_no_alert_and_no_audit_entry(
     city: tuple[Product, LoopbackSnmpd],
 ) -> None:
