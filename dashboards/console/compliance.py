@@ -56,12 +56,13 @@ class MatrixLine:
 
 @dataclass(frozen=True, slots=True)
 class RequirementLine:
-    """One requirement of an assessment: its worst verdict and how many objects have which."""
+    """One requirement of an assessment: its worst verdict and how many judgements say which."""
 
     requirement: Requirement
     verdict: Verdict
     counts: Counter[Verdict]
     high_risk: bool
+    objects: int
 
 
 @blueprint.get("", endpoint="page")
@@ -231,7 +232,8 @@ def _requirement_lines(level: int, judgements: Sequence[Judgement]) -> list[Requ
         mine = by_requirement.get((requirement.clause, requirement.item), [])
         counts = Counter(j.verdict for j in mine)
         verdict = next((v for v in BAD_FIRST if counts[v]), Verdict.NOT_CHECKED)
-        lines.append(RequirementLine(requirement, verdict, counts, any(j.high_risk for j in mine)))
+        objects = len({j.object for j in mine})
+        lines.append(RequirementLine(requirement, verdict, counts, any(j.high_risk for j in mine), objects))
     lines.sort(key=lambda x: BAD_FIRST.index(x.verdict))
     return lines
 

@@ -19,7 +19,7 @@ from dashboards.titles import device_name, title_here, title_of
 from monitor.errors import InputError, NotFoundError
 from monitor.identity.roles import Permission
 from monitor.model import DeviceId, Service, ServiceNode, Severity, Site, SiteId
-from rules.alerting.interface import AlertFilter, AlertState, AlertView
+from rules.alerting.interface import AlertFilter, AlertState, AlertView, TimelineEntry
 
 blueprint = Blueprint("desk", __name__, url_prefix="/desk")
 
@@ -155,6 +155,12 @@ def perform(act: str, ids: Sequence[int], form: object) -> None:
         raise InputError(f"unknown act {act[:20]!r}", zh="不支持的操作")
 
 
+def event_text(entry: TimelineEntry) -> str:
+    """What a timeline entry says; the engine writes the value that fired as `value 2`."""
+    before, _found, value = entry.text.partition("value ")
+    return _("触发值 %(v)s", v=value) if entry.kind == "fired" and not before and value else entry.text
+
+
 def _required(value: str, name: str, zh: str) -> str:
     if not value:
         raise InputError(f"{name} is missing", zh=zh)
@@ -256,6 +262,7 @@ def _detail_values(alert: AlertView) -> dict[str, object]:
         "impact": [(s, service_state(s, states), impact_tree(s, states)) for s in hit],
         "title_here": title_here,
         "device_name": device_name,
+        "event_text": event_text,
         "state_words": STATE_WORDS,
         "timeline_words": TIMELINE_WORDS,
         "similar": _similar(alert),

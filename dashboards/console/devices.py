@@ -108,6 +108,7 @@ def page(device_id: str) -> ResponseReturnValue:
         site=directory.site(within, device.site),
         state=device_states([device])[device.id],
         statuses=statuses,
+        silent=bool(statuses) and not any(status.up for status in statuses),
         identity=identity,
         detail=detail,
         interfaces=_interfaces(detail),

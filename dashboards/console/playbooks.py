@@ -41,6 +41,12 @@ SAFETY_WORDS = {
     "safe": _l("无害"),
     "auth-probe": _l("有限鉴权"),
 }
+LIMIT_WORDS = {
+    "pps": _l("总限速，包/秒"),
+    "per_host_pps": _l("每台限速，包/秒"),
+    "concurrent_hosts": _l("同时检查，台"),
+    "max_packets": _l("包数预算"),
+}
 KILL_WORD = _l("急停")
 
 
@@ -169,6 +175,7 @@ def _engagement_page(engagement_id: str, error: str = "") -> str:
         jobs=jobs if current().may(Permission.PLAYBOOK_RUN) else [],
         words=STATE_WORDS,
         flow=FLOW,
+        limits=LIMIT_WORDS,
         outcomes=OUTCOME_WORDS,
         safety=SAFETY_WORDS,
         names={s.id: s.name for s in backend().directory.sites(scope())},

@@ -5,6 +5,7 @@
   const asked = new URLSearchParams(location.search).get('theme');
   const wanted = asked === 'dark' || asked === 'light' ? asked : localStorage.getItem('theme');
   if (wanted === 'dark' || wanted === 'light') root.dataset.theme = wanted;
+  else if (matchMedia('(prefers-color-scheme: dark)').matches) root.dataset.theme = 'dark';
   const english = root.lang === 'en';
   const pad = (n) => String(n).padStart(2, '0');
   function words(seconds) {

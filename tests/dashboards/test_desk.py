@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
 from dashboards.backend import Backend
+from monitor.database import Database
+from monitor.directory import CollectorStatus
 from monitor.identity.roles import Role
-from monitor.model import WHOLE_CITY
+from monitor.model import WHOLE_CITY, SiteId
 from rules.alerting.interface import AlertState
+from rules.alerting.tables import AlertRow
+from tests.dashboards import city
 from tests.dashboards.test_access import token_of
 
 
@@ -100,3 +106,47 @@ def test_text_of_devices_and_people_is_escaped(app: Flask, operator: FlaskClient
     page = operator.get("/desk/alerts/1").text
     assert "<script>" not in page
     assert "&lt;script&gt;" in page
+
+
+def test_a_row_says_the_site_once_and_calls_the_device_by_its_name(
+    operator: FlaskClient, database: Database
+) -> None:
+    texts = {
+        "summary": "市第一人民医院 的 核心交换机 接口 XGE1/0/1 上联中断",
+        "summary_en": "Uplink XGE1/0/1 of 核心交换机 at 市第一人民医院 is down",
+    }
+    with database.session() as session:
+        row = session.get_one(AlertRow, 1)
+        row.annotations = json.dumps(texts, ensure_ascii=False)
+    page = operator.get("/desk/list").text
+    assert "</span>接口 XGE1/0/1 上联中断</b>" in page
+    assert '<i class="sp"> </i>核心交换机</span>' in page
+    assert "核心交换机 接口 XGE1/0/1 上联中断</h2>" in operator.get("/desk/alerts/1").text
+    assert "市第一人民医院 核心交换机 接口 XGE1/0/1 上联中断" in operator.get("/").text
+    assert ">接口 XGE1/0/1 上联中断<" in operator.get("/devices/H001-SW-1").text
+    operator.set_cookie("zs_lang", "en")
+    assert "</span>Uplink XGE1/0/1 is down</b>" in operator.get("/desk/list").text
+    assert "Uplink XGE1/0/1 of 核心交换机 at 市第一人民医院 is down" in operator.get("/").text
+
+
+def test_severities_speak_the_readers_language_whoever_came_first(operator: FlaskClient) -> None:
+    assert "紧急" in operator.get("/desk").text
+    operator.set_cookie("zs_lang", "en")
+    page = operator.get("/desk").text
+    assert "Critical" in page
+    assert "紧急" not in page
+
+
+def test_small_sites_are_named_until_a_district_has_many(operator: FlaskClient, stands_on: Backend) -> None:
+    assert "白鹭镇卫生院</a>" in operator.get("/").text.replace("\n", "").replace(
+        '<span class="sr">正常</span>', ""
+    )
+    found = city.inventory()
+    more = [
+        replace(found.sites[SiteId("C003")], id=SiteId(f"C1{n:02d}"), name=f"卫生室 {n}") for n in range(9)
+    ]
+    stands_on.directory.replace(replace(found, sites={**found.sites, **{s.id: s for s in more}}))
+    page = operator.get("/").text
+    assert page.count('class="cell"') == 0, "no collector is heard there: unknown is never a quiet cell"
+    stands_on.directory.record_heartbeat(CollectorStatus("c2", stands_on.clock.now_ms(), 0, 1))
+    assert operator.get("/").text.count('class="cell"') == 10
