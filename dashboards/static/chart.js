@@ -32,7 +32,7 @@ addEventListener('DOMContentLoaded', () => {
       c.strokeStyle = c.fillStyle = css(e.color); c.globalAlpha = .7; c.beginPath(); c.moveTo(x, y0 + 6 * d); c.lineTo(x, top + height); c.stroke(); c.globalAlpha = 1;
       c.beginPath(); c.moveTo(x, y0 - d); c.lineTo(x + 5 * d, y0 + 4 * d); c.lineTo(x, y0 + 9 * d); c.lineTo(x - 5 * d, y0 + 4 * d); c.fill();
       const right = x > left + width / 2;
-      c.fillStyle = css('--text-2'); c.textAlign = right ? 'right' : 'left'; c.textBaseline = 'middle'; c.fillText(e.text.slice(0, 24), x + (right ? -9 : 9) * d, y0 + 5 * d);
+      c.fillStyle = css('--text-2'); c.textAlign = right ? 'right' : 'left'; c.textBaseline = 'middle'; c.fillText(e.text.length > 32 ? `${e.text.slice(0, 31)}\u2026` : e.text, x + (right ? -9 : 9) * d, y0 + 5 * d);
     });
     c.restore();
   } } });
