@@ -26,13 +26,19 @@ addEventListener('DOMContentLoaded', () => {
       c.fillStyle = css('--critical-fg'); c.textAlign = 'left'; c.textBaseline = 'bottom'; c.fillText(whole[data.unit](t.y), left + 4 * d, y - 3 * d);
     }
     c.setLineDash([]);
+    // Shortened to its room, which leaves the threshold's number readable.
+    const cut = (text, room) => {
+      let n = text.length;
+      while (n > 4 && c.measureText(text.slice(0, n)).width > room) n -= 1;
+      return n < text.length ? `${text.slice(0, n - 1)}\u2026` : text;
+    };
     data.events.forEach((e, row) => {
       const x = u.valToPos(e.x, 'x', true), y0 = top + row * 16 * d;
       if (x < left || x > left + width) return;
       c.strokeStyle = c.fillStyle = css(e.color); c.globalAlpha = .7; c.beginPath(); c.moveTo(x, y0 + 6 * d); c.lineTo(x, top + height); c.stroke(); c.globalAlpha = 1;
       c.beginPath(); c.moveTo(x, y0 - d); c.lineTo(x + 5 * d, y0 + 4 * d); c.lineTo(x, y0 + 9 * d); c.lineTo(x - 5 * d, y0 + 4 * d); c.fill();
       const right = x > left + width / 2;
-      c.fillStyle = css('--text-2'); c.textAlign = right ? 'right' : 'left'; c.textBaseline = 'middle'; c.fillText(e.text.length > 32 ? `${e.text.slice(0, 31)}\u2026` : e.text, x + (right ? -9 : 9) * d, y0 + 5 * d);
+      c.fillStyle = css('--text-2'); c.textAlign = right ? 'right' : 'left'; c.textBaseline = 'middle'; c.fillText(cut(e.text, (right ? x - left : left + width - x) - 48 * d), x + (right ? -9 : 9) * d, y0 + 5 * d);
     });
     c.restore();
   } } });
