@@ -115,7 +115,9 @@ def _prepare(settings: Settings, inventory: str | None, *, demo: bool) -> str:
 
 def _first_accounts(state: State, *, demo: bool) -> None:
     if state.users.list():
-        click.echo("accounts are those of the first start; a forgotten password: zhishou user reset-password NAME")
+        click.echo(
+            "accounts are those of the first start; a forgotten password: zhishou user reset-password NAME"
+        )
         return
     password = random_password()
     state.users.create("admin", Role.SYSTEM_ADMIN, password, display="系统管理员")
