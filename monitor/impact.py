@@ -1,7 +1,7 @@
 """What a broken device means for a business service. Pure.
 
-A leaf has the state of its device; `all` is as bad as its worst child; `any` is degraded when some children are
-bad and down only when all are.
+A leaf has the state of its device; `all` is as bad as its worst child; `any` is down only when all children are,
+and degraded once one is down or unknown: then what is left has no reserve.
 """
 
 from __future__ import annotations
@@ -33,8 +33,9 @@ def _node(node: ServiceNode, devices: Mapping[DeviceId, Health]) -> Health:
     if not children:
         return Health.UNKNOWN
     if node.need == "any":
-        best, worst = min(children), max(children)
-        return best if best != Health.OK or worst == Health.OK else Health.DEGRADED
+        reserve_lost = any(child in {Health.DOWN, Health.UNKNOWN} for child in children)
+        best = min(children)
+        return Health.DEGRADED if best is Health.OK and reserve_lost else best
     return max(children)
 
 

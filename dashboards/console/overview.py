@@ -162,8 +162,10 @@ def service_rows(services: Sequence[Service]) -> list[ServiceRow]:
     rows = []
     for name, found in groups.items():
         found.sort(key=lambda item: ORDER.index(item[0]))
-        bad = [site for state, site in found if state not in {"ok", "info"}]
-        rows.append(ServiceRow(name, found[0][0], len(bad), len(found), _("、").join(bad[:2])))
+        worst = found[0][0]
+        # The word beside the number is that of the worst state, so only sites in that state are counted.
+        bad = [] if worst in {"ok", "info"} else [site for state, site in found if state == worst]
+        rows.append(ServiceRow(name, worst, len(bad), len(found), _("、").join(bad[:2])))
     return sorted(rows, key=lambda row: ORDER.index(row.state))
 
 

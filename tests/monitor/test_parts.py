@@ -64,6 +64,8 @@ def leaf(device: DeviceId) -> ServiceNode:
     [
         (Health.OK, Health.OK, Health.OK, Health.OK),
         (Health.OK, Health.DOWN, Health.OK, Health.DEGRADED),
+        (Health.OK, Health.DEGRADED, Health.OK, Health.OK),
+        (Health.OK, Health.UNKNOWN, Health.OK, Health.DEGRADED),
         (Health.OK, Health.DOWN, Health.DOWN, Health.DOWN),
         (Health.DOWN, Health.OK, Health.OK, Health.DOWN),
         (Health.OK, Health.UNKNOWN, Health.DOWN, Health.UNKNOWN),
