@@ -14,10 +14,10 @@ from dashboards.backend import Backend
 from monitor.clock import ManualClock
 from monitor.identity.roles import Role
 from monitor.model import WHOLE_CITY
-from tests.dashboards.conftest import PASSWORD, app, stands_on
+from tests.dashboards.conftest import PASSWORD, _city, app, database, stands_on
 
-__all__ = ["app", "stands_on"]
-pytestmark = [pytest.mark.browser, pytest.mark.slow]
+__all__ = ["_city", "app", "database", "stands_on"]
+pytestmark = pytest.mark.browser
 
 
 @pytest.fixture
