@@ -65,6 +65,7 @@ def observe(
     *,
     address: str = "127.0.0.1",
     refuse: str = "",
+    timeout: float = 1.0,
     **options: tuple[str, ...],
 ) -> tuple[Observation, Gate, list[str]]:
     """Look once through a real gate; also the accounts that were asked for."""
@@ -84,7 +85,7 @@ def observe(
     async def look() -> tuple[Observation, Gate]:
         gate = Gate(warrant, Limits(2000, 200, 1, 1000), ManualClock(NOON), StopSignal(tmp_path / "stop"))
         door = gate.door(target, attempt)
-        exchange = Exchange(port, timeout=1.0, options=options)
+        exchange = Exchange(port, timeout=timeout, options=options)
         try:
             seen = await step.observe(exchange, door)
         finally:
@@ -250,7 +251,9 @@ def test_half_an_ssh_server_never_passes(greeting: bytes, outcome: Outcome, tmp_
 
 def test_snmpd_with_public_is_found(tmp_path: Path) -> None:
     with LoopbackSnmpd(tmp_path, community="public") as snmpd:
-        seen, _, accounts = observe("snmp", snmpd.port, tmp_path, communities=("public", "private"))
+        seen, _, accounts = observe(
+            "snmp", snmpd.port, tmp_path, timeout=10.0, communities=("public", "private")
+        )
     assert seen.parts["community"] == "public"
     assert accounts == ["public"]
     assert judged("snmp-default-community", seen) is Outcome.FINDING
@@ -258,7 +261,9 @@ def test_snmpd_with_public_is_found(tmp_path: Path) -> None:
 
 def test_snmpd_with_another_community_passes_because_it_answers_discovery(tmp_path: Path) -> None:
     with LoopbackSnmpd(tmp_path, community="an-own-word") as snmpd:
-        seen, _, accounts = observe("snmp", snmpd.port, tmp_path, communities=("public", "private"))
+        seen, _, accounts = observe(
+            "snmp", snmpd.port, tmp_path, timeout=3.0, communities=("public", "private")
+        )
     assert accounts == ["public", "private"]
     assert judged("snmp-default-community", seen) is Outcome.PASS
 
