@@ -1,6 +1,8 @@
-"""系统管理: own health and collectors, accounts and tokens, credential names, the audit log."""
+"""系统管理: own health and collectors, the inventory file, accounts and tokens, credential names, the audit log."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from flask import Blueprint, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
@@ -15,6 +17,9 @@ from monitor.errors import InputError
 from monitor.identity.roles import Permission, Role
 from monitor.identity.tokens import SCOPES
 from monitor.identity.users import random_password
+from monitor.inventory.document import parse_document
+from monitor.inventory.file import InventoryFileError, check_inventory
+from monitor.inventory.plan import Change, apply, changes
 
 blueprint = Blueprint("admin", __name__, url_prefix="/admin")
 
@@ -35,6 +40,61 @@ def page() -> ResponseReturnValue:
         inventory=backend().directory.inventory(),
         settings=backend().settings.public(),
         jobs=backend().jobs.list(current().scope, limit=15),
+    )
+
+
+@blueprint.get("/inventory", endpoint="inventory")
+@requires(Permission.INVENTORY_EDIT)
+def inventory() -> ResponseReturnValue:
+    """The form for an inventory file."""
+    return _inventory_page()
+
+
+@blueprint.post("/inventory", endpoint="inventory_change")
+@requires(Permission.INVENTORY_EDIT)
+def inventory_change() -> ResponseReturnValue:
+    """Check a file and show what it would change, or apply it: nothing is stored while anything is wrong."""
+    text = request.form.get("text", "").replace("\r\n", "\n")
+    try:
+        document = parse_document(text, "inventory.yml")
+        if isinstance(document.data, dict) and "credentials" in document.data:
+            # Who registers devices must not also hold their passwords, and `{file: ...}` would read the server's.
+            raise InputError(
+                "credentials are registered on the command line, not here",
+                where=document.where("credentials"),
+                zh=_("%(where)s：凭据只能用命令行登记，请去掉这一节", where=document.where("credentials")),
+            )
+        known = frozenset(name for name, _kind in backend().credentials.names())
+        file = check_inventory(document, known)
+    except InventoryFileError as error:
+        return _inventory_page(text, errors=error.errors), 400
+    except InputError as error:
+        return _inventory_page(text, errors=[error_text(error)]), 400
+    directory = backend().directory
+    if request.form.get("act") != "apply":
+        return _inventory_page(text, found=changes(directory.inventory(), file.inventory))
+    made = apply(file, directory, backend().credentials, backend().audit, current().name)
+    return _inventory_page(text, found=made, applied=True)
+
+
+def _inventory_page(
+    text: str = "",
+    *,
+    errors: Sequence[str] = (),
+    found: Sequence[Change] | None = None,
+    applied: bool = False,
+) -> str:
+    return render_template(
+        "admin/inventory.html",
+        title=_("系统管理"),
+        tab="inventory",
+        text=text,
+        errors=errors,
+        found=found,
+        applied=applied,
+        inventory=backend().directory.inventory(),
+        actions={"add": _("新增"), "change": _("修改"), "remove": _("移除")},
+        kinds={"region": _("区域"), "site": _("机构"), "device": _("设备"), "service": _("业务系统")},
     )
 
 

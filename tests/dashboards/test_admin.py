@@ -122,3 +122,50 @@ def test_settings_hide_secrets_and_the_page_says_whether_collectors_are_heard(op
     assert "没有应答" in page
     assert "3 家机构，4 台设备，1 项业务" in page
     assert "在线" in page
+
+
+INVENTORY = """\
+city: 云溪市
+regions: [{id: xidong, name: 溪东区}]
+sites:
+  - {id: H900, name: 新医院, region: xidong, grade: primary, protection_level: 2, collector: core,
+     devices: [{id: H900-SW-1, name: 交换机, kind: network, address: 192.0.2.9}]}
+"""
+
+
+def test_an_inventory_is_previewed_before_it_is_applied(
+    app: Flask, as_role: Callable[..., FlaskClient], stands_on: Backend
+) -> None:
+    admin = as_role(Role.SYSTEM_ADMIN)
+    status, page = post(admin, app, "/admin/inventory", text=INVENTORY, act="plan")
+    assert status == 200
+    assert "H900-SW-1" in page
+    assert "H900" not in stands_on.directory.inventory().sites
+    status, page = post(admin, app, "/admin/inventory", text=INVENTORY, act="apply")
+    assert status == 200
+    assert list(stands_on.directory.inventory().sites) == ["H900"]
+    assert stands_on.audit.entries(limit=1)[0].action == "inventory.apply"
+    assert "没有改动" in post(admin, app, "/admin/inventory", text=INVENTORY, act="plan")[1]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (INVENTORY.replace("primary", "huge"), "inventory.yml:4"),
+        ("sites: [", "inventory.yml:1"),
+        ("", "inventory.yml:1"),
+        (
+            INVENTORY + "credentials: {x: {kind: snmp-v2c, community: {file: /etc/passwd}}}\n",
+            "inventory.yml:6",
+        ),
+    ],
+)
+def test_a_bad_inventory_changes_nothing_and_names_the_line(
+    app: Flask, as_role: Callable[..., FlaskClient], stands_on: Backend, text: str, expected: str
+) -> None:
+    before = stands_on.directory.version()
+    status, page = post(as_role(Role.SYSTEM_ADMIN), app, "/admin/inventory", text=text, act="apply")
+    assert status == 400
+    assert expected in page
+    assert "root:" not in page
+    assert stands_on.directory.version() == before
