@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from monitor.metrics.interface import Codes, Floats, Ints, Labels, Window
-from monitor.metrics.page import HOLE, Piece, is_present
+from monitor.metrics.piece import HOLE, Piece, is_present
 
 Layer = Sequence[Piece]
 

@@ -41,7 +41,7 @@ from sqlalchemy.exc import DBAPIError
 
 from monitor.metrics.codec import pack_times, pack_values, unpack_times, unpack_values
 from monitor.metrics.interface import Bools, Ints
-from monitor.metrics.page import HOLE, Piece, Slot
+from monitor.metrics.piece import HOLE, Piece, Slot
 from monitor.metrics.sqlite import on_connect
 
 SLOT_MS = 7_200_000

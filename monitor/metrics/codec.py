@@ -18,7 +18,7 @@ from pcodec import standalone as pco
 
 from monitor.errors import IntegrityError
 from monitor.metrics.interface import Bools, Floats, Ints
-from monitor.metrics.page import HOLE, is_present
+from monitor.metrics.piece import HOLE, is_present
 
 _HEAD = struct.Struct("<IIII")
 _LENGTH = struct.Struct("<I")

@@ -24,7 +24,8 @@ from monitor.metrics.interface import (
     Labels,
     SampleBlock,
 )
-from monitor.metrics.page import HOLE, MAX_CELLS, NEVER, Page, Piece, Slot, is_present
+from monitor.metrics.page import MAX_CELLS, Page
+from monitor.metrics.piece import HOLE, NEVER, Columns, Piece, Slot, is_present
 
 MAX_AHEAD_MS = 600_000
 MAX_LABELS = 64
@@ -36,11 +37,16 @@ _REMEMBERED_LABEL_LISTS = 256
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """Samples that may be stored, sorted by series and time, and the verdict on the whole block."""
+    """Samples that may be stored, sorted by series and time, and the verdict on the whole block.
+
+    `late` are samples older than the newest of their series and not in the head at their time; the result counts
+    them as rejected, `out_of_order`, for those who have no place for them.
+    """
 
     series: Codes
     timestamps: Ints
     values: Floats
+    late: Columns
     result: AppendResult
 
 
@@ -89,10 +95,11 @@ class Head:
         if len(series) > 1 and not (np.diff(series) > 0).all():
             order = np.lexsort((times, series))
             series, times, values = series[order], times[order], values[order]
-        fresh, duplicates = self._in_order(series, times, values, reasons)
+        fresh, late, duplicates = self._in_order(series, times, values, reasons)
         reasons = +reasons
         result = AppendResult(int(fresh.sum()), duplicates, reasons.total(), dict(reasons))
-        return Judged(series[fresh], times[fresh], values[fresh], result)
+        behind = Columns(series[late], times[late], values[late])
+        return Judged(series[fresh], times[fresh], values[fresh], behind, result)
 
     def _numbers(self, block: SampleBlock, usable: Bools, reasons: Counter[str]) -> Codes:
         """The series of each label set, new ones registered; -1 for those without a usable sample or not valid."""
@@ -146,15 +153,15 @@ class Head:
 
     def _in_order(
         self, series: Codes, times: Ints, values: Floats, reasons: Counter[str]
-    ) -> tuple[Bools, int]:
-        """Which of the sorted samples extend their series, and how many of the others are duplicates."""
+    ) -> tuple[Bools, Bools, int]:
+        """Which of the sorted samples extend their series, which are late, how many others are duplicates."""
         bits = values.view(np.uint64)
         newer = times > self.last_ms[series]
         repeat = np.zeros(len(series), np.bool_)
         repeat[1:] = (series[1:] == series[:-1]) & (times[1:] == times[:-1])
         fresh = newer & ~repeat
         if fresh.all():
-            return fresh, 0
+            return fresh, np.zeros(len(series), np.bool_), 0
         original = np.maximum.accumulate(np.where(repeat, 0, np.arange(len(series))))
         stored = bits[original].copy()
         old = np.flatnonzero(~newer)
@@ -163,7 +170,7 @@ class Head:
         absent = np.zeros(len(series), np.bool_)
         absent[old] = ~is_present(stored[old].view(np.float64))
         reasons.update(out_of_order=int(absent.sum()), conflicting=int((~fresh & ~same & ~absent).sum()))
-        return fresh, int(same.sum())
+        return fresh, absent, int(same.sum())
 
     def _stored(self, series: Codes, times: Ints) -> Floats:
         """The values the head holds at exact times, HOLE where it holds none."""

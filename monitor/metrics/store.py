@@ -25,7 +25,7 @@ from monitor.metrics.errors import StorageError
 from monitor.metrics.head import MAX_AHEAD_MS, Head
 from monitor.metrics.interface import AppendResult, Bools, Codes, Labels, Matcher, SampleBlock, Window
 from monitor.metrics.journal import Entry, pack, unpack
-from monitor.metrics.page import HOLE, NEVER, Slot, is_present
+from monitor.metrics.piece import HOLE, NEVER, Slot, is_present
 from monitor.metrics.wal import Disk, WriteAheadLog
 
 _GRACE_MS = 3_600_000

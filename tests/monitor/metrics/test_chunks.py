@@ -17,7 +17,7 @@ from monitor.metrics.chunks import SLOT_MS
 from monitor.metrics.codec import pack_times, pack_values, unpack_times, unpack_values
 from monitor.metrics.errors import StorageError
 from monitor.metrics.interface import Floats, block_of, make_labels
-from monitor.metrics.page import HOLE_BITS
+from monitor.metrics.piece import HOLE_BITS
 from monitor.metrics.store import LocalStore
 from tests.monitor.metrics.oracle import Samples, contents
 
