@@ -1,4 +1,4 @@
-"""The Prometheus HTTP API under /prometheus/api/v1: queries, metadata, rules and remote write.
+"""The Prometheus HTTP API under /prometheus/api/v1: queries, metadata and rules; remote write is write_http.
 
 Answers are Prometheus's own JSON, so that promtool, Grafana and every other client work unchanged. Rules and
 alerts come from `app.extensions["zhishou.rules"]`, a `RuleSource` that the alerting service puts there.
@@ -9,19 +9,16 @@ from __future__ import annotations
 import gzip
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from threading import BoundedSemaphore
 from types import MappingProxyType
 from typing import Protocol, TypeVar
 
-import numpy as np
 import orjson
 import structlog
 from flask import Blueprint, Response, current_app, request
 from werkzeug.exceptions import HTTPException
 
 from monitor.clock import Clock
-from monitor.metrics import remote_write
-from monitor.metrics.errors import IngestError, QueryError, StorageError
+from monitor.metrics.errors import QueryError
 from monitor.metrics.interface import (
     Labels,
     Limits,
@@ -31,13 +28,13 @@ from monitor.metrics.interface import (
     QueryEngine,
     RawMatrix,
     Result,
-    SampleBlock,
     Scalar,
     Text,
     Vector,
 )
 from monitor.metrics.notation import duration_ms, number, seconds, time_ms
 from monitor.metrics.promql.compile import pretty, selector_matchers
+from monitor.metrics.write_http import Sites, add_write
 
 log = structlog.get_logger(__name__)
 
@@ -48,13 +45,10 @@ _STATUS = MappingProxyType(
     {"bad_data": 400, "execution": 422, "timeout": 503, "unavailable": 503, "not_found": 404}
 )
 _GZIP_FROM = 2048
-_WRITERS = 16
-_WRITE_WAIT_SECONDS = 10.0
 _DAY_MS = 86_400_000
 
 Item = TypeVar("Item")
 Targets = Callable[[], Sequence[Mapping[str, object]]]
-Sites = Callable[[frozenset[str]], frozenset[str]]
 
 
 class RuleSource(Protocol):
@@ -73,7 +67,7 @@ def prometheus_api(
     store: MetricStore, queries: QueryEngine, clock: Clock, *, targets: Targets, sites: Sites | None = None
 ) -> Blueprint:
     """The blueprint of the API over one store and engine. `sites`: which ones given collectors may write of."""
-    api = _Api(store, queries, clock, targets, sites)
+    api = _Api(store, queries, clock, targets)
     blueprint = Blueprint("prometheus", __name__, url_prefix=PREFIX)
     both = ["GET", "POST"]
     for rule, view, methods in (
@@ -88,9 +82,9 @@ def prometheus_api(
         ("/alerts", api.alerts, ["GET"]),
         ("/targets", api.targets, ["GET"]),
         ("/status/buildinfo", api.buildinfo, ["GET"]),
-        ("/write", api.write, ["POST"]),
     ):
         blueprint.add_url_rule(rule, view.__name__, view, methods=methods)
+    add_write(blueprint, store, sites=sites)
     blueprint.register_error_handler(QueryError, _refused)
     blueprint.register_error_handler(Exception, _failed)
     return blueprint
@@ -99,15 +93,11 @@ def prometheus_api(
 class _Api:
     """The views; every one reads `request` and answers JSON."""
 
-    def __init__(
-        self, store: MetricStore, queries: QueryEngine, clock: Clock, targets: Targets, sites: Sites | None
-    ) -> None:
-        self._sites = sites
+    def __init__(self, store: MetricStore, queries: QueryEngine, clock: Clock, targets: Targets) -> None:
         self._store = store
         self._queries = queries
         self._clock = clock
         self._targets = targets
-        self._writers = BoundedSemaphore(_WRITERS)
 
     def query(self) -> Response:
         """One instant."""
@@ -180,35 +170,6 @@ class _Api:
         empty = dict.fromkeys(("revision", "branch", "buildUser", "buildDate", "goVersion"), "")
         return _success({"version": API_LEVEL, **empty, "application": "zhishou"})
 
-    def write(self) -> Response:
-        """Remote write; 204 says that the samples are on disk."""
-        if not self._writers.acquire(timeout=_WRITE_WAIT_SECONDS):
-            return _plain("too many writers at the same time", 429, {"Retry-After": "5"})
-        try:
-            return self._write()
-        finally:
-            self._writers.release()
-
-    def _write(self) -> Response:
-        try:
-            block = remote_write.decode(
-                request.get_data(cache=False),
-                content_type=request.headers.get("Content-Type", ""),
-                content_encoding=request.headers.get("Content-Encoding", ""),
-            )
-        except IngestError as error:
-            return _plain(str(error), error.status)
-        # Set by the web process for a token bound to collectors: they say nothing of others' sites.
-        if self._sites is not None and (collectors := request.headers.get("X-Zhishou-Collector", "")):
-            block = _of_sites(block, self._sites(frozenset(collectors.split(","))))
-        try:
-            result = self._store.append(block, durable=True)
-        except (StorageError, OSError) as error:
-            log.error("samples cannot be stored", error=str(error))
-            return _plain("samples cannot be stored now", 503, {"Retry-After": "10"})
-        written = result.accepted + result.duplicate
-        return _plain("", 204, {"X-Prometheus-Remote-Write-Samples-Written": str(written)})
-
     def _interval(self) -> tuple[int, int]:
         start, end = request.values.get("start"), request.values.get("end")
         first = time_ms(start, "start") if start else 0
@@ -219,20 +180,6 @@ class _Api:
 
     def _selections(self) -> list[tuple[Matcher, ...]]:
         return [selector_matchers(text, Limits()) for text in request.values.getlist("match[]")]
-
-
-def _of_sites(block: SampleBlock, sites: frozenset[str]) -> SampleBlock:
-    """Without the samples whose series name another site; a series that names none is the collector's own."""
-    foreign = [
-        number
-        for number, labels in enumerate(block.labels)
-        if any(name == "site" and value not in sites for name, value in labels)
-    ]
-    if not foreign:
-        return block
-    kept = ~np.isin(block.series, foreign)
-    log.warning("samples of other collectors' sites refused", samples=int((~kept).sum()))
-    return SampleBlock(block.labels, block.series[kept], block.timestamps[kept], block.values[kept])
 
 
 def _rule_source() -> RuleSource | None:
@@ -329,9 +276,3 @@ def _json(body: Mapping[str, object], status: int) -> Response:
         raw = gzip.compress(raw, 1)
         headers["Content-Encoding"] = "gzip"
     return Response(raw, status, headers, content_type="application/json")
-
-
-def _plain(text: str, status: int, headers: Mapping[str, str] | None = None) -> Response:
-    return Response(
-        text + "\n" if text else "", status, dict(headers or {}), content_type="text/plain; charset=utf-8"
-    )
