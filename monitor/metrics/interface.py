@@ -8,7 +8,7 @@ An ordinary stored NaN value is kept as Prometheus's canonical NaN (0x7ff8000000
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
@@ -190,6 +190,56 @@ class Limits:
     points: int = 11_000
 
 
+class QueryReport:
+    """What one evaluation tells besides its result; filled while it runs, by its own thread.
+
+    Warnings say that the result may be wrong or incomplete, infos that the question may be; each text counts once.
+    `samples` is how many samples were loaded or computed.
+    """
+
+    __slots__ = ("_infos", "_warnings", "samples")
+
+    def __init__(self) -> None:
+        self._warnings: dict[str, None] = {}
+        self._infos: dict[str, None] = {}
+        self.samples = 0
+
+    def warn(self, text: str) -> None:
+        """The result may be wrong or incomplete, e.g. `PromQL warning: ...`."""
+        self._warnings[text] = None
+
+    def inform(self, text: str) -> None:
+        """The expression may not mean what its author thinks, e.g. `PromQL info: ...`."""
+        self._infos[text] = None
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """In the order they came up."""
+        return tuple(self._warnings)
+
+    @property
+    def infos(self) -> tuple[str, ...]:
+        """In the order they came up."""
+        return tuple(self._infos)
+
+
+def _never() -> bool:
+    return False
+
+
+@dataclass(frozen=True, slots=True)
+class QueryControl:
+    """What goes with one run of a query.
+
+    `cancelled` is asked often, from the thread that evaluates: it must be cheap and must not block.
+    `lookback_ms` is how far back an instant selector looks for a series' latest sample.
+    """
+
+    cancelled: Callable[[], bool] = _never
+    lookback_ms: int = 300_000
+    report: QueryReport = field(default_factory=QueryReport)
+
+
 class Plan(Protocol):
     """A compiled expression, reusable for any time and store."""
 
@@ -206,12 +256,20 @@ class QueryEngine(Protocol):
         """Parse and check; the plan may be kept for as long as wanted."""
         ...
 
-    def instant(self, query: str | Plan, at_ms: int, limits: Limits = ...) -> Result:
-        """The value at one time."""
+    def instant(
+        self, query: str | Plan, at_ms: int, limits: Limits = ..., control: QueryControl | None = None
+    ) -> Result:
+        """The value at one time. A QueryError of kind `canceled` says that `control.cancelled` became true."""
         ...
 
     def range(
-        self, query: str | Plan, start_ms: int, end_ms: int, step_ms: int, limits: Limits = ...
+        self,
+        query: str | Plan,
+        start_ms: int,
+        end_ms: int,
+        step_ms: int,
+        limits: Limits = ...,
+        control: QueryControl | None = None,
     ) -> Matrix:
         """The value at start, start + step ... up to end."""
         ...

@@ -16,6 +16,7 @@ from monitor.metrics.interface import (
     Matrix,
     MetricStore,
     Plan,
+    QueryControl,
     RawMatrix,
     Result,
     Scalar,
@@ -55,10 +56,16 @@ class PromqlEngine:
         """Parse and check an expression. Raises QueryError with the position or reason."""
         return self._compile(expression, self._limits)
 
-    def instant(self, query: str | Plan, at_ms: int, limits: Limits | None = None) -> Result:
+    def instant(
+        self,
+        query: str | Plan,
+        at_ms: int,
+        limits: Limits | None = None,
+        control: QueryControl | None = None,
+    ) -> Result:
         """The value at one time. Raises QueryError."""
         plan = self._plan(query, limits)
-        value = self._evaluate(plan, np.array([at_ms], np.int64), limits, at_ms)
+        value = self._evaluate(plan, np.array([at_ms], np.int64), self._budget(limits, control), at_ms)
         if plan.kind == "scalar":
             return Scalar(at_ms, float(scalar_of(value)[0]))
         if plan.kind == "string":
@@ -69,7 +76,13 @@ class PromqlEngine:
         return Vector(at_ms, list(table.labels), np.ascontiguousarray(table.values[0]))
 
     def range(
-        self, query: str | Plan, start_ms: int, end_ms: int, step_ms: int, limits: Limits | None = None
+        self,
+        query: str | Plan,
+        start_ms: int,
+        end_ms: int,
+        step_ms: int,
+        limits: Limits | None = None,
+        control: QueryControl | None = None,
     ) -> Matrix:
         """The value at start, start + step ... up to end; series sorted by labels. Raises QueryError."""
         plan = self._plan(query, limits)
@@ -78,7 +91,7 @@ class PromqlEngine:
                 f'invalid expression type "{_KINDS[plan.kind]}" for range query, must be Scalar or instant Vector'
             )
         steps = _grid(start_ms, end_ms, step_ms, limits or self._limits)
-        value = self._evaluate(plan, steps, limits, end_ms, step_ms)
+        value = self._evaluate(plan, steps, self._budget(limits, control), end_ms, step_ms)
         table = _alive(drop_names(table_of_any(value), self._memo))
         table = pick(table, self._memo.of("sorted", table.labels, lambda: _sorted(table.labels)))
         return Matrix(list(table.labels), steps, table.values, table.present)
@@ -89,10 +102,12 @@ class PromqlEngine:
         text = query if isinstance(query, str) else query.expression
         return self._compile(text, limits or self._limits)
 
+    def _budget(self, limits: Limits | None, control: QueryControl | None) -> Budget:
+        return Budget(limits or self._limits, control)
+
     def _evaluate(
-        self, plan: CompiledPlan, steps: Ints, limits: Limits | None, end_ms: int, step_ms: int = 0
+        self, plan: CompiledPlan, steps: Ints, budget: Budget, end_ms: int, step_ms: int = 0
     ) -> Value:
-        budget = Budget(limits or self._limits)
         evaluator = Evaluator(self._store, self._memo, int(steps[0]), end_ms, step_ms, budget)
         # Division by zero, overflow and NaN are ordinary results in PromQL.
         with np.errstate(all="ignore"):

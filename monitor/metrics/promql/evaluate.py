@@ -107,8 +107,9 @@ class Evaluator:
 
     def _select(self, node: Selector, steps: Ints, *, times: bool = False) -> Table:
         at = self._times(steps, node.at, node.offset_ms)
-        found = self._fetch(node, at, samples.LOOKBACK_MS, keep_stale=True)
-        return samples.latest(found, at, samples.LOOKBACK_MS, times=times)
+        reach = self._budget.lookback_ms
+        found = self._fetch(node, at, reach, keep_stale=True)
+        return samples.latest(found, at, reach, times=times)
 
     def _range(self, node: Range, steps: Ints) -> Windows:
         ends = self._times(steps, node.selector.at, node.selector.offset_ms)

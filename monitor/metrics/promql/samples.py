@@ -7,8 +7,6 @@ import numpy as np
 from monitor.metrics.interface import Bools, Codes, Floats, Ints, Window, is_stale
 from monitor.metrics.promql.values import Samples, Table, Windows, compact
 
-LOOKBACK_MS = 300_000
-
 
 def flatten(window: Window, *, keep_stale: bool) -> Samples:
     """The present samples of a window, series after series. Stale markers end instant look-ups only."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from monitor.metrics.errors import QueryError
-from monitor.metrics.interface import Bools, Floats, Ints, Labels, Limits
+from monitor.metrics.interface import Bools, Floats, Ints, Labels, Limits, QueryControl, QueryReport
 from monitor.metrics.promql.memo import LabelMemo
 
 NAME = "__name__"
@@ -74,17 +74,22 @@ Value = Table | Windows | Floats | str
 
 
 class Budget:
-    """What the running query may still use. Raises QueryError when it is spent."""
+    """What the running query may still use, and where it reports. Raises QueryError when it is spent."""
 
-    __slots__ = ("_deadline", "_limits", "_samples")
+    __slots__ = ("_cancelled", "_deadline", "_limits", "lookback_ms", "report")
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, control: QueryControl | None = None) -> None:
+        control = control or QueryControl()
         self._limits = limits
+        self._cancelled = control.cancelled
         self._deadline = time.monotonic() + limits.seconds
-        self._samples = 0
+        self.lookback_ms = control.lookback_ms
+        self.report: QueryReport = control.report
 
     def check(self) -> None:
-        """Stop a query that runs too long."""
+        """Stop a query that runs too long, or that nobody waits for any more."""
+        if self._cancelled():
+            raise QueryError("query was canceled in expression evaluation", kind="canceled")
         if time.monotonic() > self._deadline:
             raise QueryError(
                 f"query timed out after {self._limits.seconds:g} s in expression evaluation", kind="timeout"
@@ -92,8 +97,8 @@ class Budget:
 
     def charge(self, samples: int) -> None:
         """Count samples loaded or computed."""
-        self._samples += samples
-        if self._samples > self._limits.samples:
+        self.report.samples += samples
+        if self.report.samples > self._limits.samples:
             raise QueryError(
                 "query processing would load too many samples into memory in query execution",
                 kind="execution",
