@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -185,6 +185,20 @@ class LocalStore:
                 "chunk_bytes": float(self._chunks.size),
                 "seals": float(self._seal),
             }
+
+    def labels_of(self, numbers: Iterable[int]) -> list[Labels]:
+        """The label sets of series by their numbers in the log; () for a number that names none."""
+        with self._lock:
+            known = self._head.index.labels
+            return [known[number] if 0 <= number < len(known) else () for number in numbers]
+
+    def keep_log(self, retire: Callable[[Path], None]) -> Path:
+        """Hand segments of the log that the store needs no more to `retire` instead of deleting them.
+
+        Returns the folder of the log. `retire` must move the segment away; see monitor.metrics.wal_reader.
+        """
+        self._wal.retire = retire
+        return self._folder / "wal"
 
     def maintain(self) -> None:
         """Seal what is old enough and delete what is too old; call it every minute.

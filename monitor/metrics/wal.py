@@ -12,7 +12,7 @@ import os
 import struct
 import threading
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -149,6 +149,9 @@ class WriteAheadLog:
         self._sync_seconds = sync_seconds
         folder.mkdir(parents=True, exist_ok=True)
         self.segments = [Segment(path, path.stat().st_size) for path in sorted(folder.glob("*.seg"))]
+        # Counts on over empty segments that `recover` removes: a number never names a second segment.
+        self._last = int(self.segments[-1].path.stem) if self.segments else 0
+        self.retire: Callable[[Path], None] = _unlink
         self._file = -1
         self._written = 0
         self._synced = 0
@@ -234,8 +237,7 @@ class WriteAheadLog:
                 self._rotate()
 
     def _rotate(self) -> None:
-        last = int(self.segments[-1].path.stem) if self.segments else 0
-        path = self._folder / f"{last + 1:08d}.seg"
+        path = self._folder / f"{self._last + 1:08d}.seg"
         if self._file >= 0:
             self._failed = self._failed or self._sync(os.dup(self._file))
             if self._failed is not None:
@@ -249,6 +251,7 @@ class WriteAheadLog:
         if self._file >= 0:
             os.close(self._file)
         self._file = file
+        self._last += 1
         self.segments.append(Segment(path))
 
     def _flush_loop(self) -> None:
@@ -297,12 +300,15 @@ class WriteAheadLog:
                 self._state.wait(1.0)
 
     def remove_before(self, boundary_ms: int) -> None:
-        """Delete the segments, oldest first, whose samples are all older than a boundary; not the open one."""
+        """Retire the segments, oldest first, whose samples are all older than a boundary; not the open one.
+
+        `retire` deletes them unless somebody who still has to read them was put in its place.
+        """
         with self._state:
             keep = [s for s in self.segments[:-1] if s.newest_ms >= boundary_ms]
             for segment in self.segments[:-1]:
                 if segment.newest_ms < boundary_ms:
-                    segment.path.unlink(missing_ok=True)
+                    self.retire(segment.path)
             self.segments = [*keep, self.segments[-1]]
 
     def close(self) -> None:
@@ -315,6 +321,10 @@ class WriteAheadLog:
                 self._state.notify_all()
             self._thread.join()
             os.close(self._file)
+
+
+def _unlink(path: Path) -> None:
+    path.unlink(missing_ok=True)
 
 
 def _replace(path: Path, data: bytes) -> None:
