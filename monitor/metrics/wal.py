@@ -25,6 +25,7 @@ from monitor.metrics.errors import StorageError
 _MAGIC = b"ZWAL"
 _HEADER = struct.Struct("<4sIII")
 _MAX_PAYLOAD = 1 << 30
+HEADER_BYTES = _HEADER.size
 SEGMENT_BYTES = 64 << 20
 _log = structlog.get_logger(__name__)
 
@@ -86,12 +87,12 @@ def read_frames(data: bytes) -> Reading:
     damaged = 0
     at = 0
     while at < len(data):
-        found = _frame_at(data, at)
+        found = frame_at(data, at)
         if found is not None:
             payload, at = found
             payloads.append(payload)
             continue
-        onward = _next_sound(data, at + 1)
+        onward = next_sound(data, at + 1)
         if onward is None:
             torn = len(data) - at
             return Reading(payloads, torn, damaged + (not _is_torn(data, at)))
@@ -100,7 +101,7 @@ def read_frames(data: bytes) -> Reading:
     return Reading(payloads, 0, damaged)
 
 
-def _header_at(data: bytes, at: int) -> tuple[int, int] | None:
+def header_at(data: bytes, at: int) -> tuple[int, int] | None:
     """Payload length and CRC of the header at an offset, None when there is no sound header."""
     if at + _HEADER.size > len(data) or data[at : at + 4] != _MAGIC:
         return None
@@ -110,9 +111,9 @@ def _header_at(data: bytes, at: int) -> tuple[int, int] | None:
     return length, crc
 
 
-def _frame_at(data: bytes, at: int) -> tuple[bytes, int] | None:
+def frame_at(data: bytes, at: int) -> tuple[bytes, int] | None:
     """The payload at an offset and the offset after it, None when it is not sound."""
-    header = _header_at(data, at)
+    header = header_at(data, at)
     if header is None:
         return None
     length, crc = header
@@ -123,10 +124,11 @@ def _frame_at(data: bytes, at: int) -> tuple[bytes, int] | None:
     return bytes(cramjam.snappy.decompress_raw(packed)), start + length
 
 
-def _next_sound(data: bytes, at: int) -> int | None:
+def next_sound(data: bytes, at: int) -> int | None:
+    """The offset of the first sound frame at or after an offset."""
     at = data.find(_MAGIC, at)
     while at >= 0:
-        if _frame_at(data, at) is not None:
+        if frame_at(data, at) is not None:
             return at
         at = data.find(_MAGIC, at + 1)
     return None
@@ -136,7 +138,7 @@ def _is_torn(data: bytes, at: int) -> bool:
     """Whether what is left is an append cut short (or never written blocks) and not damage."""
     if len(data) - at < _HEADER.size or not any(data[at:]):
         return True
-    header = _header_at(data, at)
+    header = header_at(data, at)
     return header is not None and at + _HEADER.size + header[0] > len(data)
 
 
@@ -149,7 +151,6 @@ class WriteAheadLog:
         self._sync_seconds = sync_seconds
         folder.mkdir(parents=True, exist_ok=True)
         self.segments = [Segment(path, path.stat().st_size) for path in sorted(folder.glob("*.seg"))]
-        # Counts on over empty segments that `recover` removes: a number never names a second segment.
         self._last = int(self.segments[-1].path.stem) if self.segments else 0
         self.retire: Callable[[Path], None] = _unlink
         self._file = -1
@@ -170,6 +171,8 @@ class WriteAheadLog:
         """Read every segment, oldest first, mending damaged ones on the way. Before `start`."""
         for segment in list(self.segments):
             if not segment.size:
+                # The newest one's number is free again: numbers have no gaps, so that a reader notices a lost segment.
+                self._last -= segment is self.segments[-1]
                 segment.path.unlink()
                 self.segments.remove(segment)
                 continue
