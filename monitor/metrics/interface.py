@@ -54,12 +54,16 @@ class SampleBlock:
 
 @dataclass(frozen=True, slots=True)
 class AppendResult:
-    """What became of a block. accepted + duplicate + rejected = n; `reasons` counts the rejected by reason."""
+    """What became of a block. accepted + duplicate + rejected = n; `reasons` counts the rejected by reason.
+
+    `examples` may name one series for each reason, for the message to the sender.
+    """
 
     accepted: int
     duplicate: int = 0
     rejected: int = 0
     reasons: Mapping[str, int] = field(default_factory=dict)
+    examples: Mapping[str, Labels] = field(default_factory=dict)
 
 
 class MatchOp(StrEnum):
