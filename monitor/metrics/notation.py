@@ -1,37 +1,35 @@
-"""How Prometheus writes numbers, times and durations in its HTTP API and tools."""
+"""How Prometheus writes and reads numbers, times and durations in its HTTP API and tools."""
 
 from __future__ import annotations
 
 import math
 import re
-from datetime import UTC, datetime
+from datetime import datetime
+from decimal import Decimal
 
 from monitor.metrics.errors import QueryError
-from monitor.metrics.promql.aggregate import plain_number
 
-_UNIT_MS = (
-    ("y", 31_536_000_000),
-    ("w", 604_800_000),
-    ("d", 86_400_000),
-    ("h", 3_600_000),
-    ("m", 60_000),
-    ("s", 1000),
-)
+_UNITS_MS = (31_536_000_000, 604_800_000, 86_400_000, 3_600_000, 60_000, 1000, 1)
 _DURATION = re.compile(
     r"(?:(\d+)y)?(?:(\d+)w)?(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+)s)?(?:(\d+)ms)?", re.ASCII
 )
+_NUMBER = re.compile(r"[-+]?(?:(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?|inf|infinity|nan)", re.ASCII | re.IGNORECASE)
+_RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[-+]\d\d:\d\d)", re.ASCII)
 _LARGEST_MS = 1 << 53
+_SHOWN_CHARS = 80
 
 
 def number(value: float) -> str:
     """A sample value as Prometheus's JSON has it: `1`, `0.5`, `1e+21`, `NaN`, `+Inf`."""
-    if math.isnan(value) or math.isinf(value):
-        return plain_number(value)
+    if math.isnan(value):
+        return "NaN"
+    if math.isinf(value):
+        return "+Inf" if value > 0 else "-Inf"
     text = repr(value)
     if text.endswith(".0"):
         return text[:-2]
     if "e" in text and 1e-6 <= abs(value) < 1e21:
-        return plain_number(value)
+        return format(Decimal(text), "f")
     return text
 
 
@@ -40,42 +38,52 @@ def seconds(ms: int) -> int | float:
     return ms // 1000 if ms % 1000 == 0 else ms / 1000
 
 
+def seconds_text(ms: int) -> str:
+    """Milliseconds as decimal seconds, with three decimals or none."""
+    whole, rest = divmod(abs(ms), 1000)
+    sign = "-" if ms < 0 else ""
+    return f"{sign}{whole}.{rest:03d}" if rest else f"{sign}{whole}"
+
+
 def time_ms(text: str, parameter: str = "time") -> int:
     """Unix seconds (with fraction) or RFC 3339 as milliseconds. Raises QueryError naming the parameter."""
-    try:
-        value = float(text) * 1000
-    except ValueError:
-        return _rfc3339_ms(text, parameter)
-    if not abs(value) < _LARGEST_MS:
-        raise QueryError(f'invalid parameter "{parameter}": {text!r} is out of range')
-    return round(value)
-
-
-def _rfc3339_ms(text: str, parameter: str) -> int:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise QueryError(
-            f'invalid parameter "{parameter}": cannot parse {text!r} to a valid timestamp',
-            hint="give Unix seconds or RFC 3339",
-        ) from None
-    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return round(aware.timestamp() * 1000)
+    if _NUMBER.fullmatch(text):
+        return _in_range(float(text) * 1000, text, parameter)
+    if _RFC3339.fullmatch(text):
+        try:
+            moment = datetime.fromisoformat(text.replace(",", "."))
+        except ValueError:
+            raise _no_time(text, parameter) from None
+        return int(moment.replace(microsecond=0).timestamp()) * 1000 + moment.microsecond // 1000
+    raise _no_time(text, parameter)
 
 
 def duration_ms(text: str, parameter: str = "step") -> int:
     """Seconds (`15`, `0.5`) or a Prometheus duration (`1h30m`) as milliseconds. Raises QueryError."""
-    try:
-        value = float(text) * 1000
-    except ValueError:
-        match = _DURATION.fullmatch(text)
-        if match is None or not text:
-            raise QueryError(
-                f'invalid parameter "{parameter}": cannot parse {text!r} to a valid duration',
-                hint="give seconds or a duration such as 5m",
-            ) from None
-        units = [*(unit for _, unit in _UNIT_MS), 1]
-        value = float(sum(int(part) * unit for part, unit in zip(match.groups(), units, strict=True) if part))
-    if not abs(value) < _LARGEST_MS:
-        raise QueryError(f'invalid parameter "{parameter}": {text!r} is out of range')
-    return round(value)
+    if _NUMBER.fullmatch(text):
+        return _in_range(float(text) * 1000, text, parameter)
+    match = _DURATION.fullmatch(text[: _SHOWN_CHARS + 1])
+    if match is None or not text:
+        raise QueryError(
+            f'invalid parameter "{parameter}": cannot parse {_shown(text)} to a valid duration',
+            hint="give seconds or a duration such as 5m",
+        )
+    parts = zip(match.groups(), _UNITS_MS, strict=True)
+    return _in_range(float(sum(int(part) * unit for part, unit in parts if part)), text, parameter)
+
+
+def _in_range(ms: float, text: str, parameter: str) -> int:
+    if not abs(ms) < _LARGEST_MS:
+        raise QueryError(f'invalid parameter "{parameter}": {_shown(text)} is out of range')
+    return round(ms)
+
+
+def _no_time(text: str, parameter: str) -> QueryError:
+    return QueryError(
+        f'invalid parameter "{parameter}": cannot parse {_shown(text)} to a valid timestamp',
+        hint="give Unix seconds or RFC 3339",
+    )
+
+
+def _shown(text: str) -> str:
+    return f'"{text}"' if len(text) <= _SHOWN_CHARS else f'"{text[:_SHOWN_CHARS]}..."'

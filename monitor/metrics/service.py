@@ -2,31 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 from flask import Blueprint
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from monitor.metrics.http import prometheus_api
-from monitor.metrics.interface import MetricStore, Vector
+from monitor.metrics.http import QueryGate, Server, prometheus_api, query_gate
+from monitor.metrics.interface import MetricStore
+from monitor.metrics.metadata import MetricMetadata
+from monitor.metrics.targets import PolledTargets
 from monitor.service import Runtime, Service
 
 _UPKEEP_SECONDS = 60
 
 
-class StoreCollector(Collector):
-    """The store's own numbers as `zhishou_metrics_*`."""
+class MetricsCollector(Collector):
+    """The store's own numbers as `zhishou_metrics_*`, those of the running queries as `zhishou_queries_*`."""
 
-    def __init__(self, store: MetricStore) -> None:
+    def __init__(self, store: MetricStore, gate: QueryGate) -> None:
         self._store = store
+        self._gate = gate
 
     def collect(self) -> Iterator[Metric]:
-        """One gauge for each number the store tells."""
-        for name, value in sorted(self._store.stats().items()):
-            gauge = GaugeMetricFamily(f"zhishou_metrics_{name}", f"Metric store: {name.replace('_', ' ')}.")
-            gauge.add_metric([], value)
-            yield gauge
+        """One gauge for each number."""
+        for prefix, title, numbers in (
+            ("zhishou_metrics", "Metric store", self._store.stats()),
+            ("zhishou_queries", "Queries", self._gate.stats()),
+        ):
+            for name, value in sorted(numbers.items()):
+                gauge = GaugeMetricFamily(f"{prefix}_{name}", f"{title}: {name.replace('_', ' ')}.")
+                gauge.add_metric([], value)
+                yield gauge
 
 
 class MetricsService:
@@ -36,15 +43,24 @@ class MetricsService:
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
-        self._collector = StoreCollector(runtime.store)
+        self._gate = query_gate()
+        self._collector = MetricsCollector(runtime.store, self._gate)
         self._started = False
 
     def blueprints(self) -> Sequence[Blueprint]:
         """The Prometheus API."""
-        runtime = self._runtime
+        runtime, settings = self._runtime, self._runtime.settings
+        server = Server(runtime.clock.now_ms(), settings.retention_days, settings.evaluation_interval)
         return [
             prometheus_api(
-                runtime.store, runtime.queries, runtime.clock, targets=self.targets, sites=self.sites_of
+                runtime.store,
+                runtime.queries,
+                runtime.clock,
+                targets=PolledTargets(runtime.store, runtime.clock),
+                sites=self.sites_of,
+                metadata=MetricMetadata(),
+                gate=self._gate,
+                server=server,
             )
         ]
 
@@ -68,27 +84,6 @@ class MetricsService:
             self._runtime.registry.unregister(self._collector)
             self._started = False
         self._runtime.store.sync()
-
-    def targets(self) -> list[Mapping[str, object]]:
-        """Every polled device module as a Prometheus target, from the `up` series."""
-        result = self._runtime.queries.instant("up", self._runtime.clock.now_ms())
-        if not isinstance(result, Vector):
-            return []
-        found: list[Mapping[str, object]] = []
-        for labels, value in zip(result.labels, result.values.tolist(), strict=True):
-            shown = {name: text for name, text in labels if name != "__name__"}
-            found.append(
-                {
-                    "discoveredLabels": {},
-                    "labels": shown,
-                    "scrapePool": shown.get("job", ""),
-                    "scrapeUrl": shown.get("instance", ""),
-                    "globalUrl": shown.get("instance", ""),
-                    "lastError": "" if value else "the device did not answer",
-                    "health": "up" if value else "down",
-                }
-            )
-        return found
 
 
 def build(runtime: Runtime) -> Service:

@@ -20,7 +20,7 @@ from werkzeug.serving import make_server
 
 from monitor.clock import SystemClock
 from monitor.metrics import remote_write
-from monitor.metrics.errors import StorageError
+from monitor.metrics.errors import QueryError, StorageError
 from monitor.metrics.interface import AppendResult, SampleBlock, block_of, make_labels
 from monitor.metrics.memory import MemoryStore
 from monitor.metrics.notation import duration_ms, number, time_ms
@@ -275,7 +275,10 @@ def test_numbers_as_go_writes_them(value: float, text: str) -> None:
 def test_times_and_durations() -> None:
     assert time_ms("1.5") == 1500
     assert time_ms("1970-01-01T08:00:01+08:00") == 1000
-    assert time_ms("1970-01-01T00:00:01") == 1000
+    assert time_ms("1970-01-01T00:00:01.0019Z") == 1001
+    for text in ("1970-01-01T00:00:01", "1970-01-01", "1_0", " 1", "１", "nan", "1e300", "x" * 10_000):
+        with pytest.raises(QueryError, match="time"):
+            time_ms(text)
     assert [duration_ms(text) for text in ("15", "0.5", "1h30m", "1m5s10ms")] == [
         15_000,
         500,

@@ -1,0 +1,1 @@
+"""The doors of the Prometheus HTTP API, one file per concern; monitor.metrics.http puts them together."""

@@ -1,0 +1,99 @@
+"""Query results as the bytes of Prometheus's `data`.
+
+Byte for byte what Prometheus writes: values as Go's shortest decimals in strings, time stamps as seconds with three
+decimals or none. Columns of numbers are formatted as a whole, so that a day of one series takes a fraction of a
+millisecond.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import orjson
+
+from monitor.metrics.interface import Floats, Ints, Labels, Matrix, RawMatrix, Result, Scalar, Text, Vector
+from monitor.metrics.notation import number, seconds_text
+
+_COLUMN = orjson.OPT_SERIALIZE_NUMPY
+
+
+def result_json(result: Result) -> bytes:
+    """An instant query's result."""
+    match result:
+        case Vector(at_ms=at, labels=labels, values=values):
+            moment = seconds_text(at).encode()
+            found = [
+                b'{"metric":%b,"value":[%b,"%b"]}' % (labels_json(item), moment, token)
+                for item, token in zip(labels, number_tokens(values), strict=True)
+            ]
+            return _typed(b"vector", found)
+        case Scalar(at_ms=at, value=value):
+            return b'{"resultType":"scalar","result":[%b,"%b"]}' % (
+                seconds_text(at).encode(),
+                number(value).encode(),
+            )
+        case Text(at_ms=at, value=text):
+            return b'{"resultType":"string","result":[%b,%b]}' % (
+                seconds_text(at).encode(),
+                orjson.dumps(text),
+            )
+        case RawMatrix(series=series):
+            return _typed(
+                b"matrix", [_line(item, _openings(times), values) for item, times, values in series]
+            )
+
+
+def matrix_json(matrix: Matrix) -> bytes:
+    """A range query's result."""
+    openings = _openings(matrix.timestamps)
+    found = []
+    for column, labels in enumerate(matrix.labels):
+        there = matrix.present[:, column]
+        values = matrix.values[:, column]
+        if there.all():
+            found.append(_line(labels, openings, values))
+        else:
+            rows = np.flatnonzero(there)
+            found.append(_line(labels, [openings[row] for row in rows.tolist()], values[rows]))
+    return _typed(b"matrix", found)
+
+
+def labels_json(labels: Labels) -> bytes:
+    """A label set as a JSON object."""
+    return orjson.dumps(dict(labels))
+
+
+def number_tokens(values: Floats) -> list[bytes]:
+    """Every value as Prometheus writes it."""
+    if not len(values):
+        return []
+    column = orjson.dumps(np.ascontiguousarray(values, np.float64), option=_COLUMN)[1:-1]
+    # JSON has "1.0" where Go has "1"; exponents, NaN and infinities are written one by one below.
+    tokens = (column + b",").replace(b".0,", b",").split(b",")[:-1]
+    if b"e" in column or b"n" in column:
+        for place, token in enumerate(tokens):
+            if b"e" in token or b"n" in token:
+                tokens[place] = number(float(values[place])).encode()
+    return tokens
+
+
+def _openings(times: Ints) -> list[bytes]:
+    """What stands before each value, from the end of the value before it."""
+    if bool((times % 1000).any()):
+        return [b'"],[%b,"' % seconds_text(at).encode() for at in times.tolist()]
+    whole = orjson.dumps(np.ascontiguousarray(times // 1000), option=_COLUMN)[1:-1]
+    return [b'"],[%b,"' % token for token in whole.split(b",")] if whole else []
+
+
+def _line(labels: Labels, openings: Sequence[bytes], values: Floats) -> bytes:
+    parts: list[bytes] = [b""] * (2 * len(openings))
+    parts[0::2] = openings
+    parts[1::2] = number_tokens(values)
+    points = b"".join(parts)
+    inside = points[3:] + b'"]' if points else b""
+    return b'{"metric":%b,"values":[%b]}' % (labels_json(labels), inside)
+
+
+def _typed(kind: bytes, found: Sequence[bytes]) -> bytes:
+    return b'{"resultType":"%b","result":[%b]}' % (kind, b",".join(found))
