@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+monitor/metrics/protocol/remote_write.proto\x12\x12zhishou.metrics.v1\"B\n\x0cWriteRequest\x12\x32\n\ntimeseries\x18\x01 \x03(\x0b\x32\x1e.zhishou.metrics.v1.TimeSeries\"\"\n\x0cSplitRequest\x12\x12\n\ntimeseries\x18\x01 \x03(\x0c\"I\n\nTimeSeries\x12\x0e\n\x06labels\x18\x01 \x03(\x0c\x12+\n\x07samples\x18\x02 \x03(\x0b\x32\x1a.zhishou.metrics.v1.Sample\"$\n\x05Label\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t\"*\n\x06Sample\x12\r\n\x05value\x18\x01 \x01(\x01\x12\x11\n\ttimestamp\x18\x02 \x01(\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+monitor/metrics/protocol/remote_write.proto\x12\x12zhishou.metrics.v1\"B\n\x0cWriteRequest\x12\x32\n\ntimeseries\x18\x01 \x03(\x0b\x32\x1e.zhishou.metrics.v1.TimeSeries\"4\n\x0cSplitRequest\x12\x12\n\ntimeseries\x18\x01 \x03(\x0c\x12\x10\n\x08metadata\x18\x03 \x03(\x0c\"p\n\nTimeSeries\x12\x0e\n\x06labels\x18\x01 \x03(\x0c\x12+\n\x07samples\x18\x02 \x03(\x0b\x32\x1a.zhishou.metrics.v1.Sample\x12\x11\n\texemplars\x18\x03 \x03(\x0c\x12\x12\n\nhistograms\x18\x04 \x03(\x0c\"$\n\x05Label\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t\"*\n\x06Sample\x12\r\n\x05value\x18\x01 \x01(\x01\x12\x11\n\ttimestamp\x18\x02 \x01(\x03\"V\n\x0eMetricMetadata\x12\x0c\n\x04type\x18\x01 \x01(\x05\x12\x1a\n\x12metric_family_name\x18\x02 \x01(\t\x12\x0c\n\x04help\x18\x04 \x01(\t\x12\x0c\n\x04unit\x18\x05 \x01(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,11 +34,13 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WRITEREQUEST']._serialized_start=67
   _globals['_WRITEREQUEST']._serialized_end=133
   _globals['_SPLITREQUEST']._serialized_start=135
-  _globals['_SPLITREQUEST']._serialized_end=169
-  _globals['_TIMESERIES']._serialized_start=171
-  _globals['_TIMESERIES']._serialized_end=244
-  _globals['_LABEL']._serialized_start=246
-  _globals['_LABEL']._serialized_end=282
-  _globals['_SAMPLE']._serialized_start=284
-  _globals['_SAMPLE']._serialized_end=326
+  _globals['_SPLITREQUEST']._serialized_end=187
+  _globals['_TIMESERIES']._serialized_start=189
+  _globals['_TIMESERIES']._serialized_end=301
+  _globals['_LABEL']._serialized_start=303
+  _globals['_LABEL']._serialized_end=339
+  _globals['_SAMPLE']._serialized_start=341
+  _globals['_SAMPLE']._serialized_end=383
+  _globals['_METRICMETADATA']._serialized_start=385
+  _globals['_METRICMETADATA']._serialized_end=471
 # @@protoc_insertion_point(module_scope)

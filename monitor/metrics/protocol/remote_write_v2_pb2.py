@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n.monitor/metrics/protocol/remote_write_v2.proto\x12\x12zhishou.metrics.v2\"T\n\x07Request\x12\x0f\n\x07symbols\x18\x04 \x03(\t\x12\x32\n\ntimeseries\x18\x05 \x03(\x0b\x32\x1e.zhishou.metrics.v2.TimeSeriesJ\x04\x08\x01\x10\x04\"N\n\nTimeSeries\x12\x13\n\x0blabels_refs\x18\x01 \x03(\r\x12+\n\x07samples\x18\x02 \x03(\x0b\x32\x1a.zhishou.metrics.v2.Sample\"*\n\x06Sample\x12\r\n\x05value\x18\x01 \x01(\x01\x12\x11\n\ttimestamp\x18\x02 \x01(\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n.monitor/metrics/protocol/remote_write_v2.proto\x12\x12zhishou.metrics.v2\"T\n\x07Request\x12\x0f\n\x07symbols\x18\x04 \x03(\t\x12\x32\n\ntimeseries\x18\x05 \x03(\x0b\x32\x1e.zhishou.metrics.v2.TimeSeriesJ\x04\x08\x01\x10\x04\"9\n\x0cSplitRequest\x12\x0f\n\x07symbols\x18\x04 \x03(\t\x12\x12\n\ntimeseries\x18\x05 \x03(\x0cJ\x04\x08\x01\x10\x04\"\xa5\x01\n\nTimeSeries\x12\x13\n\x0blabels_refs\x18\x01 \x03(\r\x12+\n\x07samples\x18\x02 \x03(\x0b\x32\x1a.zhishou.metrics.v2.Sample\x12\x12\n\nhistograms\x18\x03 \x03(\x0c\x12\x11\n\texemplars\x18\x04 \x03(\x0c\x12.\n\x08metadata\x18\x05 \x01(\x0b\x32\x1c.zhishou.metrics.v2.Metadata\"*\n\x06Sample\x12\r\n\x05value\x18\x01 \x01(\x01\x12\x11\n\ttimestamp\x18\x02 \x01(\x03\"<\n\x08Metadata\x12\x0c\n\x04type\x18\x01 \x01(\x05\x12\x10\n\x08help_ref\x18\x03 \x01(\r\x12\x10\n\x08unit_ref\x18\x04 \x01(\rb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,8 +33,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_REQUEST']._serialized_start=70
   _globals['_REQUEST']._serialized_end=154
-  _globals['_TIMESERIES']._serialized_start=156
-  _globals['_TIMESERIES']._serialized_end=234
-  _globals['_SAMPLE']._serialized_start=236
-  _globals['_SAMPLE']._serialized_end=278
+  _globals['_SPLITREQUEST']._serialized_start=156
+  _globals['_SPLITREQUEST']._serialized_end=213
+  _globals['_TIMESERIES']._serialized_start=216
+  _globals['_TIMESERIES']._serialized_end=381
+  _globals['_SAMPLE']._serialized_start=383
+  _globals['_SAMPLE']._serialized_end=425
+  _globals['_METADATA']._serialized_start=427
+  _globals['_METADATA']._serialized_end=487
 # @@protoc_insertion_point(module_scope)
