@@ -185,13 +185,14 @@ Result = Vector | Scalar | Text | RawMatrix
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one query may use before it is refused with a QueryError."""
+    """What one query may use before it is refused with a QueryError. `memory` is bytes held at one time, estimated."""
 
     expression_chars: int = 16_384
     nesting: int = 64
     samples: int = 50_000_000
     seconds: float = 30.0
     points: int = 11_000
+    memory: int = 2 * 1024**3
 
 
 class QueryReport:

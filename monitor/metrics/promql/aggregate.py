@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from hashlib import blake2b
 from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
 
 from monitor.metrics.interface import Bools, Floats, Ints, Labels
+from monitor.metrics.promql import notes
 from monitor.metrics.promql.memo import LabelMemo
 from monitor.metrics.promql.nodes import Aggregate
 from monitor.metrics.promql.quantile import quantile_of
@@ -27,6 +30,7 @@ from monitor.metrics.promql.values import (
 )
 
 _LARGEST = np.finfo(np.float64).max
+_MOST_NOTES = 10
 
 
 def group_key(labels: Labels, names: frozenset[str], *, by: bool) -> Labels:
@@ -137,17 +141,21 @@ def aggregate(context: Context, node: Aggregate, table: Table, param: Value | No
     table = compact(table)
     if node.op in ("topk", "bottomk"):
         return _extremes(context, node, table, param)
+    if node.op in ("limitk", "limit_ratio"):
+        return _LIMITS[node.op](context, node, table, scalar_of(param if param is not None else ""))
     if not len(table.labels):
         return table
     if node.op == "count_values":
         return _count_values(node, table, param)
     groups = Groups(table, node, context.memo)
-    values = _quantile(context, groups, param) if node.op == "quantile" else _SIMPLE[node.op](groups)
+    values = _quantile(context, node, groups, param) if node.op == "quantile" else _SIMPLE[node.op](groups)
     return Table(groups.labels, values, groups.counts() > 0, groups.dropped)
 
 
-def _quantile(context: Context, groups: Groups, param: Value | None) -> Floats:
+def _quantile(context: Context, node: Aggregate, groups: Groups, param: Value | None) -> Floats:
     wanted = scalar_of(param if param is not None else "")
+    for value in np.unique(wanted[~((wanted >= 0) & (wanted <= 1))]).tolist()[:_MOST_NOTES]:
+        notes.quantile_out_of_range(context.budget.report, value, node.param_place)
     values = np.zeros((groups.values.shape[0], len(groups.labels)))
     for column, members in enumerate(groups.slices()):
         context.budget.check()
@@ -176,6 +184,47 @@ def _extremes(context: Context, node: Aggregate, table: Table, param: Value | No
             order.extend(best.tolist() if len(limits) == 1 else ())
     result = Table(table.labels, table.values, table.present & kept, table.dropped)
     return pick(result, np.array(order, np.int64)) if len(limits) == 1 else compact(result)
+
+
+def _limitk(context: Context, node: Aggregate, table: Table, limits: Floats) -> Table:
+    """The first k series of each group, in the order they come."""
+    if bool(np.isnan(limits).any()):
+        raise execution_error("Parameter value is NaN")
+    if not len(table.labels):
+        return table
+    groups = Groups(table, node, context.memo)
+    there = groups.present.astype(np.int64)
+    place = np.cumsum(there, axis=1)
+    before: Ints = place[:, groups.starts] - there[:, groups.starts]
+    place -= np.repeat(before, np.diff([*groups.starts.tolist(), len(groups.order)]), axis=1)
+    kept = np.zeros(table.present.shape, np.bool_)
+    most = np.clip(limits, 0, len(table.labels)).astype(np.int64)
+    kept[:, groups.order] = groups.present & (place <= most[:, None])
+    return compact(replace(table, present=kept))
+
+
+def _limit_ratio(context: Context, node: Aggregate, table: Table, ratios: Floats) -> Table:
+    """A share of the series, always the same ones; a negative ratio takes what 1 + ratio leaves."""
+    if bool(np.isnan(ratios).any()):
+        raise execution_error("Ratio value is NaN")
+    for value, used in ((float(ratios.max()), 1.0), (float(ratios.min()), -1.0)):
+        if abs(value) > 1 and value * used > 0:
+            notes.ratio_out_of_range(context.budget.report, value, used, node.param_place)
+    lots = context.memo.of("lots", table.labels, lambda: np.array([_lot(item) for item in table.labels]))
+    ratio = np.clip(ratios, -1, 1)[:, None]
+    chosen = np.where(ratio >= 0, lots < ratio, lots >= 1 + ratio)
+    return compact(replace(table, present=table.present & chosen))
+
+
+def _lot(labels: Labels) -> float:
+    """A number in [0, 1) drawn from a label set. Not the hash Prometheus takes: which series is left open there."""
+    text = "\x00".join(part for item in labels for part in item)
+    return int.from_bytes(blake2b(text.encode(), digest_size=6).digest(), "big") / 2**48
+
+
+_LIMITS: Mapping[str, Callable[[Context, Aggregate, Table, Floats], Table]] = MappingProxyType(
+    {"limitk": _limitk, "limit_ratio": _limit_ratio}
+)
 
 
 def _count_values(node: Aggregate, table: Table, param: Value | None) -> Table:

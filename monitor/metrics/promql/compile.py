@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from types import MappingProxyType
 from typing import Any
@@ -23,6 +22,7 @@ from monitor.metrics.promql.nodes import (
     Bound,
     Call,
     Fixed,
+    Info,
     Matching,
     Negate,
     Node,
@@ -32,6 +32,7 @@ from monitor.metrics.promql.nodes import (
     String,
     Subquery,
 )
+from monitor.metrics.promql.places import Places
 
 AGGREGATIONS = frozenset(
     [
@@ -47,6 +48,8 @@ AGGREGATIONS = frozenset(
         "stddev",
         "stdvar",
         "count_values",
+        "limitk",
+        "limit_ratio",
     ]
 )
 _CALENDAR = frozenset(
@@ -54,6 +57,8 @@ _CALENDAR = frozenset(
 )
 _UNSTEADY = _CALENDAR | {"predict_linear", "time", "timestamp"}
 _DAY_MS = 86_400_000
+_REFUSED = MappingProxyType({"start_timestamp": "the start times of samples are not kept"})
+_MAX_REGEX_CHARS = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +73,12 @@ class CompiledPlan:
 def compile_plan(expression: str, limits: Limits) -> CompiledPlan:
     """Parse and check an expression. Raises QueryError with the reason."""
     guard.check(expression, limits)
+    text, moments = guard.without_times(expression)
     try:
-        tree = syntax.parse(expression)
+        tree = syntax.parse(text)
     except ValueError as error:
         raise QueryError(f'invalid parameter "query": parse error: {error}') from None
-    root = _compile(tree)
+    root = _Compiler(expression, moments).compile(tree)
     return CompiledPlan(expression, _fix(root), kind_of(root))
 
 
@@ -116,17 +122,6 @@ def _milliseconds(duration: timedelta | None) -> int:
     return duration.days * _DAY_MS + duration.seconds * 1000 + duration.microseconds // 1000
 
 
-def _at(modifier: Any) -> At:
-    if modifier is None:
-        return None
-    if modifier.type == syntax.AtModifierType.Start:
-        return Bound.START
-    if modifier.type == syntax.AtModifierType.End:
-        return Bound.END
-    seconds: float = modifier.at.timestamp()
-    return round(seconds * 1000)
-
-
 _OPS = MappingProxyType(
     {
         str(syntax.MatchOp.Equal): MatchOp.EQ,
@@ -135,71 +130,151 @@ _OPS = MappingProxyType(
         str(syntax.MatchOp.NotRe): MatchOp.NRE,
     }
 )
+_SILENT = re2.Options()
+_SILENT.log_errors = False
+_INFO_METRIC = Matcher("__name__", MatchOp.EQ, "target_info")
+_INFO_METRICS = Matcher("__name__", MatchOp.RE, ".+_info")
 
 
-def _selector(tree: Any) -> Selector:
-    if tree.matchers.or_matchers:
-        raise QueryError("`or` between label matchers is not PromQL")
-    matchers = [Matcher("__name__", MatchOp.EQ, tree.name)] if tree.name else []
-    for item in tree.matchers.matchers:
-        op = _OPS[str(item.op)]
-        if op in (MatchOp.RE, MatchOp.NRE):
-            _check_regex(item.value)
-        matchers.append(Matcher(item.name, op, item.value))
-    return Selector(tuple(matchers), _milliseconds(tree.offset), _at(tree.at))
+class _Compiler:
+    """One walk over the parser's tree, in the order of the text."""
+
+    def __init__(self, expression: str, moments: Sequence[int]) -> None:
+        self._places = Places(expression, FUNCTIONS.keys() | AGGREGATIONS | {"info"} | _REFUSED.keys())
+        self._moments = moments
+        self._compilers: Mapping[type, Callable[[Any], Node]] = {
+            syntax.NumberLiteral: lambda tree: Number(tree.val),
+            syntax.StringLiteral: lambda tree: String(tree.val),
+            syntax.ParenExpr: lambda tree: self.compile(tree.expr),
+            syntax.VectorSelector: self._selector,
+            syntax.MatrixSelector: self._range,
+            syntax.SubqueryExpr: self._subquery,
+            syntax.Call: self._call,
+            syntax.AggregateExpr: self._aggregate,
+            syntax.BinaryExpr: self._binary,
+            syntax.UnaryExpr: self._negate,
+        }
+
+    def compile(self, tree: Any) -> Node:
+        """The node of a tree. Raises QueryError for what we do not support."""
+        return self._compilers[type(tree)](tree)
+
+    def _at(self, modifier: Any) -> At:
+        if modifier is None:
+            return None
+        if modifier.type == syntax.AtModifierType.Start:
+            return Bound.START
+        if modifier.type == syntax.AtModifierType.End:
+            return Bound.END
+        # The text had the times taken out: what stands there is the number of the time.
+        number: float = modifier.at.timestamp()
+        return self._moments[round(number)]
+
+    def _selector(self, tree: Any) -> Selector:
+        if tree.matchers.or_matchers:
+            raise QueryError("`or` between label matchers is not PromQL")
+        matchers = [Matcher("__name__", MatchOp.EQ, tree.name)] if tree.name else []
+        for item in tree.matchers.matchers:
+            op = _OPS[str(item.op)]
+            if op in (MatchOp.RE, MatchOp.NRE):
+                _check_regex(item.value)
+            matchers.append(Matcher(item.name, op, item.value))
+        return Selector(tuple(matchers), _milliseconds(tree.offset), self._at(tree.at))
+
+    def _range(self, tree: Any) -> Range:
+        return Range(self._selector(tree.vector_selector), _milliseconds(tree.range))
+
+    def _subquery(self, tree: Any) -> Subquery:
+        return Subquery(
+            self.compile(tree.expr),
+            _milliseconds(tree.range),
+            _milliseconds(tree.step),
+            _milliseconds(tree.offset),
+            self._at(tree.at),
+        )
+
+    def _call(self, tree: Any) -> Node:
+        name = tree.func.name
+        found = self._places.take(name)
+        if name == "info":
+            return self._info(tree)
+        if name not in FUNCTIONS:
+            reason = _REFUSED.get(name, "unknown here")
+            raise QueryError(f"{found.place or 'query'}: function {name} is not supported: {reason}")
+        return Call(name, tuple(self.compile(arg) for arg in tree.args), found.place, found.arguments)
+
+    def _info(self, tree: Any) -> Info:
+        inner, *rest = (self.compile(arg) for arg in tree.args)
+        matchers = rest[0].matchers if rest and isinstance(rest[0], Selector) else ()
+        if rest and not isinstance(rest[0], Selector):
+            raise QueryError('the second argument of info() must be a label selector: info(v, {data=~".+"})')
+        names = [item for item in matchers if item.name == "__name__"]
+        if not names:
+            names = [_INFO_METRIC]
+        elif not any(item.op in (MatchOp.EQ, MatchOp.RE) for item in names):
+            names.append(_INFO_METRICS)
+        data = tuple(item for item in matchers if item.name != "__name__")
+        at, offset_ms = _looks_at(inner)
+        return Info(inner, Selector((*names, *data), offset_ms, at), data)
+
+    def _aggregate(self, tree: Any) -> Aggregate:
+        op = str(tree.op)
+        found = self._places.take(op)
+        if op not in AGGREGATIONS:
+            raise QueryError(f"{found.place or 'query'}: aggregation {op} is not supported")
+        modifier = tree.modifier
+        by = modifier is None or modifier.type == syntax.AggModifierType.By
+        labels = tuple(modifier.labels) if modifier is not None else ()
+        param = None if tree.param is None else self.compile(tree.param)
+        place = found.arguments[0] if found.arguments and param is not None else ""
+        return Aggregate(op, self.compile(tree.expr), param, by, labels, place)
+
+    def _binary(self, tree: Any) -> Binary:
+        modifier = tree.modifier
+        matching = Matching() if modifier is None else _matching(modifier)
+        return Binary(
+            str(tree.op).lower(),
+            self.compile(tree.lhs),
+            self.compile(tree.rhs),
+            matching,
+            modifier is not None and bool(modifier.return_bool),
+        )
+
+    def _negate(self, tree: Any) -> Node:
+        inner = self.compile(tree.expr)
+        return Number(-inner.value) if isinstance(inner, Number) else Negate(inner)
+
+
+def _looks_at(node: Node) -> tuple[At, int]:
+    """At which time the first selector of an expression looks: its `@`, if any, and the offset to that."""
+    match node:
+        case Selector(at=at, offset_ms=offset_ms):
+            return at, offset_ms
+        case Range(selector=selector):
+            return selector.at, selector.offset_ms
+        case Subquery(inner=inner):
+            at, offset_ms = _looks_at(inner)
+            return (at, offset_ms) if at is not None else (node.at, offset_ms + node.offset_ms)
+        case Call(args=args):
+            vectors = [arg for arg in args if kind_of(arg) in ("vector", "matrix")]
+            return _looks_at(vectors[0]) if vectors else (None, 0)
+        case Aggregate(inner=inner) | Negate(inner=inner) | Fixed(inner=inner) | Info(inner=inner):
+            return _looks_at(inner)
+        case Binary(left=left, right=right):
+            return _looks_at(left if kind_of(left) == "vector" else right)
+        case _:
+            return None, 0
 
 
 def _check_regex(pattern: str) -> None:
-    options = re2.Options()
-    options.log_errors = False
+    if len(pattern) > _MAX_REGEX_CHARS:
+        raise QueryError(
+            f"regular expression of {len(pattern)} characters, at most {_MAX_REGEX_CHARS} are allowed"
+        )
     try:
-        re2.compile(pattern, options)
+        re2.compile(pattern, _SILENT)
     except re2.error as error:
         raise QueryError(f"invalid regular expression {pattern!r}: {error}") from None
-
-
-def _range(tree: Any) -> Range:
-    return Range(_selector(tree.vector_selector), _milliseconds(tree.range))
-
-
-def _subquery(tree: Any) -> Subquery:
-    return Subquery(
-        _compile(tree.expr),
-        _milliseconds(tree.range),
-        _milliseconds(tree.step),
-        _milliseconds(tree.offset),
-        _at(tree.at),
-    )
-
-
-def _call(tree: Any) -> Call:
-    name = tree.func.name
-    if name not in FUNCTIONS:
-        raise QueryError(f"function {name} is not supported")
-    return Call(name, tuple(_compile(arg) for arg in tree.args))
-
-
-def _aggregate(tree: Any) -> Aggregate:
-    op = str(tree.op)
-    if op not in AGGREGATIONS:
-        raise QueryError(f"aggregation {op} is not supported")
-    modifier = tree.modifier
-    by = modifier is None or modifier.type == syntax.AggModifierType.By
-    labels = tuple(modifier.labels) if modifier is not None else ()
-    param = None if tree.param is None else _compile(tree.param)
-    return Aggregate(op, _compile(tree.expr), param, by, labels)
-
-
-def _binary(tree: Any) -> Binary:
-    modifier = tree.modifier
-    matching = Matching() if modifier is None else _matching(modifier)
-    return Binary(
-        str(tree.op).lower(),
-        _compile(tree.lhs),
-        _compile(tree.rhs),
-        matching,
-        modifier is not None and bool(modifier.return_bool),
-    )
 
 
 def _matching(modifier: Any) -> Matching:
@@ -219,31 +294,6 @@ def _matching(modifier: Any) -> Matching:
     )
 
 
-def _negate(tree: Any) -> Node:
-    inner = _compile(tree.expr)
-    return Number(-inner.value) if isinstance(inner, Number) else Negate(inner)
-
-
-_COMPILERS: Mapping[type, Callable[[Any], Node]] = MappingProxyType(
-    {
-        syntax.NumberLiteral: lambda tree: Number(tree.val if not math.isnan(tree.val) else math.nan),
-        syntax.StringLiteral: lambda tree: String(tree.val),
-        syntax.ParenExpr: lambda tree: _compile(tree.expr),
-        syntax.VectorSelector: _selector,
-        syntax.MatrixSelector: _range,
-        syntax.SubqueryExpr: _subquery,
-        syntax.Call: _call,
-        syntax.AggregateExpr: _aggregate,
-        syntax.BinaryExpr: _binary,
-        syntax.UnaryExpr: _negate,
-    }
-)
-
-
-def _compile(tree: Any) -> Node:
-    return _COMPILERS[type(tree)](tree)
-
-
 def _steady(node: Node) -> bool:
     """Whether the value is the same at every step."""
     match node:
@@ -257,6 +307,8 @@ def _steady(node: Node) -> bool:
             return at is not None
         case Call(name=name, args=args):
             return name not in _UNSTEADY and all(map(_steady, args))
+        case Info(inner=inner, source=source):
+            return _steady(inner) and source.at is not None
         case Aggregate(inner=inner, param=param):
             return _steady(inner) and (param is None or _steady(param))
         case Binary(left=left, right=right):
@@ -275,12 +327,12 @@ def _fix(node: Node) -> Node:
     if _steady(node):
         return Fixed(node)
     match node:
-        case Call(name=name, args=args):
-            return Call(name, tuple(_fix(arg) for arg in args))
+        case Call(args=args):
+            return replace(node, args=tuple(_fix(arg) for arg in args))
+        case Info(inner=inner):
+            return replace(node, inner=_fix(inner))
         case Aggregate(inner=inner, param=param):
-            return Aggregate(
-                node.op, _fix(inner), None if param is None else _fix(param), node.by, node.labels
-            )
+            return replace(node, inner=_fix(inner), param=None if param is None else _fix(param))
         case Binary(left=left, right=right):
             return Binary(node.op, _fix(left), _fix(right), node.matching, node.bool_modifier)
         case Negate(inner=inner):

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from monitor.metrics.interface import Ints, MetricStore
-from monitor.metrics.promql import binary, samples
+from monitor.metrics.promql import binary, info, samples
 from monitor.metrics.promql.aggregate import aggregate
 from monitor.metrics.promql.functions import FUNCTIONS
 from monitor.metrics.promql.memo import LabelMemo
@@ -19,6 +19,7 @@ from monitor.metrics.promql.nodes import (
     Bound,
     Call,
     Fixed,
+    Info,
     Negate,
     Node,
     Number,
@@ -39,6 +40,7 @@ from monitor.metrics.promql.values import (
 )
 
 DEFAULT_SUBQUERY_STEP_MS = 60_000
+_TABLES_OF_A_LOOK_UP = 8 * 6  # bytes: indices, their bounds, values and results, each steps x series
 
 
 class Evaluator:
@@ -71,18 +73,18 @@ class Evaluator:
                 return self._subquery(node, steps)
             case Call():
                 return self._call(node, steps)
+            case Info():
+                return self._info(node, steps)
             case Aggregate():
                 param = None if node.param is None else self.evaluate(node.param, steps)
                 return aggregate(
                     self._context(steps), node, table_of(self.evaluate(node.inner, steps)), param
                 )
             case Binary():
-                return binary.apply(
-                    self._context(steps),
-                    node,
-                    self.evaluate(node.left, steps),
-                    self.evaluate(node.right, steps),
-                )
+                left = self.evaluate(node.left, steps)
+                with self._budget.holding(left):
+                    right = self.evaluate(node.right, steps)
+                return binary.apply(self._context(steps), node, left, right)
             case Negate(inner=inner):
                 return _negated(self.evaluate(inner, steps))
             case Fixed(inner=inner):
@@ -103,6 +105,9 @@ class Evaluator:
         window = self._store.window(node.matchers, int(times.min()) - reach_ms, int(times.max()))
         found = samples.flatten(window, keep_stale=keep_stale)
         self._budget.charge(len(found.times) + len(found.labels) * len(times))
+        self._budget.room(
+            found.times.nbytes + found.values.nbytes + _TABLES_OF_A_LOOK_UP * len(found.labels) * len(times)
+        )
         return found
 
     def _select(self, node: Selector, steps: Ints, *, times: bool = False) -> Table:
@@ -139,6 +144,12 @@ class Evaluator:
                 return FUNCTIONS[node.name].apply(self._context(steps), node, args)
         args = [self.evaluate(arg, steps) for arg in node.args]
         return FUNCTIONS[node.name].apply(self._context(steps), node, args)
+
+    def _info(self, node: Info, steps: Ints) -> Table:
+        base = table_of(self.evaluate(node.inner, steps))
+        with self._budget.holding(base):
+            moments = self._select(node.source, steps, times=True)
+        return info.enriched(self._context(steps), node, base, moments)
 
 
 def table_of_any(value: Value) -> Table:

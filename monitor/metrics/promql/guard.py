@@ -1,22 +1,37 @@
 """What is refused before the parser sees it: a native parser must never take the process down.
 
 The recursive-descent parser overflows its stack on thousands of nested brackets or chained operators, and
-panics on time stamps outside the range of its clock type.
+panics on time stamps outside the range of its clock type, which are taken out of the text.
 """
 
 from __future__ import annotations
 
 import re
+from types import MappingProxyType
 
 from monitor.metrics.errors import QueryError
 from monitor.metrics.interface import Limits
+from monitor.metrics.promql.places import line_and_column
 
 _TOKEN = re.compile(
     r"""(?P<skip>"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'|`[^`]*`|\#[^\n]*)"""
     r"""|(?P<open>[(\[{])|(?P<close>[)\]}])"""
-    r"""|(?P<at>@\s*(?P<time>[-+]?[0-9.][0-9a-zA-Z_.]*(?:(?<=[eE])[-+][0-9]+)?)?)"""
+    r"""|(?P<at>@\s*(?P<time>[-+]?\s*[0-9.][0-9a-zA-Z_.]*(?:(?<=[eE])[-+][0-9]+)?)?)"""
     r"""|(?P<op>[-+*/%^<>]|==|!=|\b(?:and|or|unless|atan2)\b)""",
     re.IGNORECASE,
+)
+_PART = re.compile(r"(\d+)(ms|[smhdwy])")
+_DURATION = re.compile(rf"[-+]?(?:{_PART.pattern})+")
+_UNITS = MappingProxyType(
+    {
+        "ms": 1,
+        "s": 1000,
+        "m": 60_000,
+        "h": 3_600_000,
+        "d": 86_400_000,
+        "w": 604_800_000,
+        "y": 31_536_000_000,
+    }
 )
 _MAX_OPERATORS = 300  # keeps the deepest chain inside Python's default recursion limit
 _MAX_AT_SECONDS = 1e11
@@ -35,29 +50,54 @@ def check(expression: str, limits: Limits) -> None:
             depth += 1
             braces += token.group() == "{"
             if depth > limits.nesting:
-                raise QueryError(f"{_place(expression, token.start())}: nested deeper than {limits.nesting}")
+                raise QueryError(f"{_place(expression, token)}: nested deeper than {limits.nesting}")
         elif kind == "close":
             depth -= 1
             braces -= token.group() == "}"
         elif kind == "op" and braces <= 0:
             operators += 1
             if operators > _MAX_OPERATORS:
-                raise QueryError(f"{_place(expression, token.start())}: more than {_MAX_OPERATORS} operators")
-        elif token.group("time") is not None and braces <= 0:
-            _check_time(expression, token)
+                raise QueryError(f"{_place(expression, token)}: more than {_MAX_OPERATORS} operators")
 
 
-def _check_time(expression: str, token: re.Match[str]) -> None:
+def without_times(expression: str) -> tuple[str, list[int]]:
+    """The expression with the n-th `@ <number>` as `@ n`, and those times in ms since the epoch.
+
+    The parser's clock type begins in 1970 and rounds; PromQL's times may be earlier.
+    """
+    moments: list[int] = []
+    parts: list[str] = []
+    done = braces = 0
+    for token in _TOKEN.finditer(expression):
+        braces += (token.group() == "{") - (token.group() == "}")
+        if token.group("time") is None or braces > 0:
+            continue
+        parts += expression[done : token.start()], f"@ {len(moments)}"
+        done = token.end()
+        moments.append(round(_seconds(expression, token) * 1000))
+    return "".join((*parts, expression[done:])), moments
+
+
+def _seconds(expression: str, token: re.Match[str]) -> float:
     text = token.group("time")
+    plain = re.sub(r"[\s_]", "", text).lower()
     try:
-        seconds = float(text)
+        seconds = _duration(plain) if _DURATION.fullmatch(plain) else _plain_number(plain)
     except ValueError:
-        return
-    if not 0 <= seconds < _MAX_AT_SECONDS:
-        raise QueryError(f"{_place(expression, token.start())}: @ {text} is outside 1970 to 5138")
+        raise QueryError(f"{_place(expression, token)}: {text!r} is not a time after @") from None
+    if not abs(seconds) < _MAX_AT_SECONDS:
+        raise QueryError(f"{_place(expression, token)}: timestamp out of bounds for @ modifier: {text}")
+    return seconds
 
 
-def _place(expression: str, offset: int) -> str:
-    line = expression.count("\n", 0, offset) + 1
-    column = offset - (expression.rfind("\n", 0, offset) + 1) + 1
-    return f"{line}:{column}"
+def _plain_number(text: str) -> float:
+    return float(int(text, 16)) if "x" in text else float(text)
+
+
+def _duration(text: str) -> float:
+    total = sum(int(count) * _UNITS[unit] for count, unit in _PART.findall(text))
+    return (-total if text.startswith("-") else total) / 1000
+
+
+def _place(expression: str, token: re.Match[str]) -> str:
+    return line_and_column(expression, token.start())

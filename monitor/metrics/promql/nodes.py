@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from monitor.metrics.interface import Matcher
@@ -62,21 +62,43 @@ class Subquery:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A function call."""
+    """A function call.
+
+    `place` and `arg_places` say where it and its arguments stand in the text, as "line:column", or are empty.
+    """
 
     name: str
     args: tuple[Node, ...]
+    place: str = field(default="", compare=False)
+    arg_places: tuple[str, ...] = field(default=(), compare=False)
+
+    def place_of(self, argument: int) -> str:
+        """Where an argument stands in the text."""
+        return self.arg_places[argument] if argument < len(self.arg_places) else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Info:
+    """`info(inner, {data label matchers})`: `source` selects the info series, at the time `inner` looks at.
+
+    `data` are the matchers of labels to take over; none stands for all labels.
+    """
+
+    inner: Node
+    source: Selector
+    data: tuple[Matcher, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Aggregate:
-    """An aggregation; `by` False means `without` the labels."""
+    """An aggregation; `by` False means `without` the labels. `param_place` is "line:column" in the text, or empty."""
 
     op: str
     inner: Node
     param: Node | None
     by: bool
     labels: tuple[str, ...]
+    param_place: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,4 +138,4 @@ class Fixed:
     inner: Node
 
 
-Node = Number | String | Selector | Range | Subquery | Call | Aggregate | Binary | Negate | Fixed
+Node = Number | String | Selector | Range | Subquery | Call | Info | Aggregate | Binary | Negate | Fixed

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -76,11 +77,12 @@ Value = Table | Windows | Floats | str
 class Budget:
     """What the running query may still use, and where it reports. Raises QueryError when it is spent."""
 
-    __slots__ = ("_cancelled", "_deadline", "_limits", "lookback_ms", "report")
+    __slots__ = ("_cancelled", "_deadline", "_held", "_limits", "lookback_ms", "report")
 
     def __init__(self, limits: Limits, control: QueryControl | None = None) -> None:
         control = control or QueryControl()
         self._limits = limits
+        self._held = 0
         self._cancelled = control.cancelled
         self._deadline = time.monotonic() + limits.seconds
         self.lookback_ms = control.lookback_ms
@@ -104,6 +106,38 @@ class Budget:
                 kind="execution",
             )
         self.check()
+
+    def room(self, size: int) -> None:
+        """Refuse what would need `size` more bytes than the query may hold at one time."""
+        if self._held + size > self._limits.memory:
+            raise QueryError(
+                f"query needs more than {self._limits.memory >> 20} MiB of memory in query execution",
+                kind="execution",
+                hint="Ask for fewer series, a shorter time or a longer step.",
+            )
+
+    @contextmanager
+    def holding(self, value: Value) -> Iterator[None]:
+        """While another part is evaluated, this value stays in memory."""
+        size = _size(value)
+        self._held += size
+        try:
+            yield
+        finally:
+            self._held -= size
+
+
+def _size(value: Value) -> int:
+    """The bytes of a value's arrays."""
+    match value:
+        case str():
+            return len(value)
+        case Table():
+            return value.values.nbytes + value.present.nbytes
+        case Windows():
+            return value.samples.times.nbytes + value.samples.values.nbytes + 2 * value.first.nbytes
+        case _:
+            return value.nbytes
 
 
 @dataclass(frozen=True, slots=True)
