@@ -16,6 +16,7 @@ from monitor.metrics.interface import Floats, Ints, Labels, Matrix, RawMatrix, R
 from monitor.metrics.notation import number, seconds_text
 
 _COLUMN = orjson.OPT_SERIALIZE_NUMPY
+_FRACTIONS = (b"", *(b".%03d" % ms for ms in range(1, 1000)))
 
 
 def result_json(result: Result) -> bytes:
@@ -74,16 +75,29 @@ def number_tokens(values: Floats) -> list[bytes]:
     if b"e" in column or b"n" in column:
         for place, token in enumerate(tokens):
             if b"e" in token or b"n" in token:
-                tokens[place] = number(float(values[place])).encode()
+                tokens[place] = _rare(token, float(values[place]))
     return tokens
+
+
+def _rare(token: bytes, value: float) -> bytes:
+    mantissa, sign, exponent = token.rpartition(b"e-")
+    if sign and exponent >= b"7" and len(exponent) == 1:
+        return mantissa + b"e-0" + exponent
+    return token if sign and len(exponent) > 1 else number(value).encode()
 
 
 def _openings(times: Ints) -> list[bytes]:
     """What stands before each value, from the end of the value before it."""
-    if bool((times % 1000).any()):
+    if not len(times):
+        return []
+    if int(times.min()) < 0:
         return [b'"],[%b,"' % seconds_text(at).encode() for at in times.tolist()]
-    whole = orjson.dumps(np.ascontiguousarray(times // 1000), option=_COLUMN)[1:-1]
-    return [b'"],[%b,"' % token for token in whole.split(b",")] if whole else []
+    whole, rest = np.divmod(times, 1000)
+    tokens = orjson.dumps(np.ascontiguousarray(whole), option=_COLUMN)[1:-1].split(b",")
+    if rest.any():
+        fractions = (_FRACTIONS[i] for i in rest.tolist())
+        return [b'"],[%b%b,"' % pair for pair in zip(tokens, fractions, strict=True)]
+    return [b'"],[%b,"' % token for token in tokens]
 
 
 def _line(labels: Labels, openings: Sequence[bytes], values: Floats) -> bytes:
