@@ -1,5 +1,6 @@
-"""`python -m tests.bench [NAME ...]`: runs benches, prints a table, writes build/bench/NAME.json.
+"""`python -m tests.bench [NAME [PART ...] ...]`: runs benches, prints a table, writes build/bench/NAME.json.
 
+A bench of several parts (`metrics`) runs those named behind it, and writes build/bench/NAME-PART....json then.
 Exit code 0 also when a goal is missed: a bench measures, it does not judge the day. 1 when a bench could not be run,
 2 for a name that has no bench.
 """
@@ -25,23 +26,38 @@ COLUMNS = ("measure", "unit", "better", "ours", "peer", "ratio", "goal", "")
 
 def main(names: Sequence[str]) -> int:
     """Run the named benches, or all."""
-    unknown = [name for name in names if name not in NAMES]
+    chosen, unknown = _choose(names)
     if unknown:
         print(f"there is no bench {', '.join(unknown)}; there are {', '.join(NAMES)}", file=sys.stderr)
         return 2
-    console = Console(width=None if sys.stdout.isatty() else 140)
+    console = Console(width=None if sys.stdout.isatty() else 160)
     failed = 0
-    for name in names or NAMES:
+    for name, parts in chosen or [(name, []) for name in NAMES]:
+        run = importlib.import_module(f"tests.bench.{name}").run
         try:
             with console.status(f"{name} ..."):
-                measures = importlib.import_module(f"tests.bench.{name}").run()
+                measures = run(parts) if parts else run()
         except (RuntimeError, OSError) as error:  # a side gave wrong answers or did not start; the others may
             print(f"{name}: {error}", file=sys.stderr)
             failed = 1
             continue
-        write_json(FOLDER / f"{name}.json", measures)
+        write_json(FOLDER / f"{'-'.join([name, *parts])}.json", measures)
         _show(console, name, measures)
     return failed
+
+
+def _choose(names: Sequence[str]) -> tuple[list[tuple[str, list[str]]], list[str]]:
+    """Benches with the parts named behind them, and the words that are neither."""
+    chosen: list[tuple[str, list[str]]] = []
+    unknown = []
+    for name in names:
+        if name in NAMES:
+            chosen.append((name, []))
+        elif chosen and name in getattr(importlib.import_module(f"tests.bench.{chosen[-1][0]}"), "PARTS", ()):
+            chosen[-1][1].append(name)
+        else:
+            unknown.append(name)
+    return chosen, unknown
 
 
 def _show(console: Console, name: str, measures: Sequence[Measure]) -> None:

@@ -57,11 +57,21 @@ class Child:
                 f"{self.argv[0]} did not start: {self.log.read_text('utf-8', 'replace')[-2000:]}"
             )
 
-    def __enter__(self) -> Self:
-        with self.log.open("wb") as log:
+    def kill_and_start(self) -> None:
+        """Kill it without warning (SIGKILL) and start the same again at once."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait(10)
+        self._start()
+
+    def _start(self) -> None:
+        with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 self.argv, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=self._environ
             )
+
+    def __enter__(self) -> Self:
+        self._start()
         return self
 
     def __exit__(
@@ -74,3 +84,11 @@ class Child:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait(10)
+
+
+def resident_mb(pid: int) -> float:
+    """Resident memory of a process, in 10^6 bytes."""
+    for line in Path(f"/proc/{pid}/status").read_text("utf-8").splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) * 1024 / 1e6
+    raise RuntimeError(f"process {pid} has no memory any more")
