@@ -47,6 +47,27 @@ class Settings:
         15.0, "seconds between evaluations of a rule group without interval"
     )
     retention_days: int = _setting(30, "days samples are kept")
+    remote_write_url: str = _setting(
+        "",
+        "where every sample is forwarded by remote_write: http(s)://HOST[:PORT]/PATH of VictoriaMetrics "
+        "(/api/v1/write), Mimir (/api/v1/push) or Prometheus (/api/v1/write); empty: off",
+    )
+    remote_query_url: str = _setting(
+        "",
+        "the same back end's PromQL API in front of /api/v1, for times older than retention_days; empty: off",
+    )
+    remote_user: str = _setting("", "user of the back end for basic authentication; empty: bearer token")
+    remote_secret_file: str = _setting(
+        "",
+        "file with the back end's token or password; empty: systemd credential zhishou-remote-secret, or none",
+    )
+    remote_ca_file: str = _setting("", "PEM authorities trusted for the back end besides the system's")
+    remote_tenant: str = _setting("", "tenant of the back end, sent as X-Scope-OrgID; empty: none")
+    remote_keep_mib: int = _setting(
+        8192, "MiB of samples kept beyond our own need while the back end is down; older ones are dropped"
+    )
+    remote_keep_hours: float = _setting(72.0, "hours samples are kept for a back end that is down")
+    remote_query_timeout: float = _setting(30.0, "seconds the back end has to answer a question")
     event_retention_days: int = _setting(180, "days events are kept; less than 180 is refused")
     idle_timeout: float = _setting(600.0, "seconds after which an idle console session ends")
     webhook_url: str = _setting("", "where the default webhook channel posts; empty: off", secret=True)

@@ -1,0 +1,202 @@
+"""HTTP to the back end: TLS verified, credentials from a file, one kept connection a user.
+
+BackendError   no answer, or none that can be used: address, credentials, network, certificate
+Any answer, whatever its status, is an Answer.
+"""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import ipaddress
+import os
+import socket
+import ssl
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import SplitResult, urlsplit
+
+from monitor.errors import UnreachableError
+from monitor.settings import Settings
+
+CREDENTIAL = "zhishou-remote-secret"
+_MAX_ANSWER = 128 << 20
+
+
+class BackendError(UnreachableError):
+    """The back end did not answer, or must not be asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """How to reach a back end. The secret itself stays in its file, read for every connection.
+
+    A `user` makes it basic authentication, otherwise the secret is a bearer token; `tenant` is sent as
+    X-Scope-OrgID (Mimir, Cortex). `ca_file` is trusted besides the system's authorities.
+    """
+
+    url: str
+    user: str = ""
+    secret_file: str = ""
+    ca_file: str = ""
+    tenant: str = ""
+    timeout: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the back end said; header names in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def text(self) -> str:
+        """The first line of the body, for people; at most 200 characters."""
+        lines = self.body[:1000].decode("utf-8", "replace").strip().splitlines()
+        return lines[0][:200] if lines else ""
+
+
+def access_of(settings: Settings, url: str, timeout: float) -> Access:
+    """The access the settings describe. Without a file the systemd credential of the service is used, if any."""
+    secret = settings.remote_secret_file
+    folder = os.environ.get("CREDENTIALS_DIRECTORY", "")
+    if not secret and folder and (Path(folder) / CREDENTIAL).exists():
+        secret = str(Path(folder) / CREDENTIAL)
+    return Access(url, settings.remote_user, secret, settings.remote_ca_file, settings.remote_tenant, timeout)
+
+
+class Backend:
+    """Asks one back end. Use one from one thread; `stop` may come from another and cuts what is under way."""
+
+    def __init__(self, access: Access) -> None:
+        self._access = access
+        self._guard = threading.Lock()
+        self._connection: http.client.HTTPConnection | None = None
+        self._headers: dict[str, str] = {}
+        self._stopped = False
+
+    @property
+    def name(self) -> str:
+        """The address for messages; it never holds a secret."""
+        url = urlsplit(self._access.url)
+        return f"{url.scheme}://{url.hostname}{f':{_port(url)}' if _port(url) else ''}{url.path}"
+
+    def post(self, path: str, body: bytes, headers: Mapping[str, str]) -> Answer:
+        """POST below the URL. A kept connection that was closed meanwhile is opened again. Raises BackendError."""
+        try:
+            if self._connection is not None:
+                try:
+                    return self._exchange(self._connection, path, body, headers)
+                except (http.client.HTTPException, ConnectionError):
+                    self.close()
+            return self._exchange(self._open(), path, body, headers)
+        except (http.client.HTTPException, OSError, ValueError) as error:
+            self.close()
+            raise self._error(f"no answer: {error or type(error).__name__}") from error
+
+    def stop(self) -> None:
+        """End the exchange under way, if any, and refuse new ones."""
+        self._stopped = True
+        self.close()
+
+    def close(self) -> None:
+        """Drop the connection."""
+        with self._guard:
+            connection, self._connection = self._connection, None
+        if connection is None:
+            return
+        try:
+            if connection.sock is not None:
+                # Closing alone would not wake a thread that waits for the answer.
+                connection.sock.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            # Not connected any more: what was wanted.
+            pass
+        connection.close()
+
+    def _open(self) -> http.client.HTTPConnection:
+        url = urlsplit(self._access.url)
+        if url.scheme not in ("http", "https") or not url.hostname or url.username or url.query:
+            raise self._error("the address is not http(s)://HOST[:PORT][/PATH]")
+        self._headers = self._own_headers(url)
+        if url.scheme == "https":
+            context = ssl.create_default_context()
+            if self._access.ca_file:
+                context.load_verify_locations(self._access.ca_file)
+            made: http.client.HTTPConnection = http.client.HTTPSConnection(
+                url.hostname, url.port, timeout=self._access.timeout, context=context
+            )
+        else:
+            made = http.client.HTTPConnection(url.hostname, url.port, timeout=self._access.timeout)
+        with self._guard:
+            if self._stopped:
+                raise self._error("stopped")
+            self._connection = made
+        return made
+
+    def _own_headers(self, url: SplitResult) -> dict[str, str]:
+        access = self._access
+        headers = {"User-Agent": "zhishou"}
+        if access.tenant:
+            headers["X-Scope-OrgID"] = access.tenant
+        if access.secret_file:
+            if url.scheme == "http" and not _is_loopback(url.hostname or ""):
+                raise self._error("credentials are not sent over plain HTTP; use an https:// address")
+            headers["Authorization"] = _authorization(access.user, self._secret())
+        return headers
+
+    def _secret(self) -> str:
+        path = Path(self._access.secret_file)
+        if path.stat().st_mode & 0o007:
+            raise self._error(f"{path} is readable by everybody; chmod 600 it")
+        return path.read_text("utf-8").strip()
+
+    def _exchange(
+        self,
+        connection: http.client.HTTPConnection,
+        path: str,
+        body: bytes,
+        headers: Mapping[str, str],
+    ) -> Answer:
+        prefix = urlsplit(self._access.url).path.rstrip("/")
+        connection.request("POST", prefix + path or "/", body, {**self._headers, **headers})
+        response = connection.getresponse()
+        content = response.read(_MAX_ANSWER + 1)
+        if len(content) > _MAX_ANSWER:
+            raise http.client.HTTPException(f"the answer is longer than {_MAX_ANSWER >> 20} MiB")
+        if response.will_close or response.status in (401, 403):
+            # A changed secret is read for the next connection.
+            self.close()
+        return Answer(response.status, {key.lower(): text for key, text in response.getheaders()}, content)
+
+    def _error(self, reason: str) -> BackendError:
+        return BackendError(
+            f"metrics back end: {reason}",
+            where=self.name,
+            hint="check its address, credentials, certificate and the network",
+            zh=f"{self.name}：指标后端不可用（{reason}）；请检查地址、凭据、证书和网络",
+        )
+
+
+def _port(url: SplitResult) -> int | None:
+    try:
+        return url.port
+    except ValueError:
+        return None
+
+
+def _authorization(user: str, secret: str) -> str:
+    if user:
+        return "Basic " + base64.b64encode(f"{user}:{secret}".encode()).decode()
+    return f"Bearer {secret}"
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

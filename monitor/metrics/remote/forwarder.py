@@ -1,0 +1,313 @@
+"""Forwards every sample of the write-ahead log by remote_write, at least once, in the order of each series.
+
+2xx                          stored
+401, 403, 404, 405, 407,     the door is closed, not the samples wrong: tried again for ever, with exponential
+408, 425, 429, 3xx, 5xx,     back-off (Retry-After is respected), while the log keeps what the cursor has not passed
+no answer
+400, 409, 413, 422 ...       the request is halved and tried again, so that a bad sample does not take the others
+                             with it; what is still refused is dropped, counted and logged
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter, deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+import structlog
+
+from monitor.clock import Clock
+from monitor.metrics.journal import Entry, unpack
+from monitor.metrics.remote.backend import Answer, BackendError
+from monitor.metrics.remote.batches import LabelsOf, Names, Order, Part, halves, parts_of
+from monitor.metrics.remote.cursor import Cursor, load_cursor, save_cursor
+from monitor.metrics.remote_write import CONTENT_TYPE, encode
+from monitor.metrics.wal_reader import Position, WalReader
+
+BATCH_SAMPLES = 10_000
+LINGER_SECONDS = 1.0
+FIRST_DELAY = 0.5
+MAX_DELAY = 60.0
+MAX_RETRY_AFTER = 300.0
+_SPLITS = 5
+_CLOSED = frozenset({401, 403, 404, 405, 407, 408, 425, 429})
+_HEADERS: Mapping[str, str] = {
+    "Content-Type": CONTENT_TYPE,
+    "Content-Encoding": "snappy",
+    "X-Prometheus-Remote-Write-Version": "0.1.0",
+}
+log = structlog.get_logger(__name__)
+
+
+class Door(Protocol):
+    """What of monitor.metrics.remote.backend.Backend is used here."""
+
+    @property
+    def name(self) -> str:
+        """The address for messages."""
+        ...
+
+    def post(self, path: str, body: bytes, headers: Mapping[str, str]) -> Answer:
+        """Raises BackendError."""
+        ...
+
+    def stop(self) -> None:
+        """End the exchange under way."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """How much of the log is kept beyond the store's own need."""
+
+    size: int = 8 << 30
+    ms: int = 72 * 3_600_000
+
+
+@dataclass(frozen=True, slots=True)
+class ForwardState:
+    """What there is to say about forwarding. `lag_seconds` is the age of the oldest sample not yet taken."""
+
+    cursor: Cursor
+    pending_bytes: int
+    lag_seconds: float
+    damaged: int
+    missing: int
+
+
+@dataclass(slots=True)
+class _Batch:
+    """Frames on their way: the requests still to be answered, and what became of the others."""
+
+    until: Position
+    oldest_ms: int
+    parts: deque[Part]
+    sent: int = 0
+    dropped: Counter[str] = field(default_factory=Counter)
+    refused: int = 0
+
+
+class Forwarder:
+    """One log, one back end. `step` does a bit of work and tells how long to wait; `run` calls it in a thread."""
+
+    def __init__(
+        self, reader: WalReader, labels_of: LabelsOf, door: Door, folder: Path, clock: Clock, keep: Keep
+    ) -> None:
+        self._reader = reader
+        self._names = Names(labels_of)
+        self._order = Order()
+        self._door = door
+        self._folder = folder
+        self._clock = clock
+        self._keep = keep
+        self._cursor = load_cursor(folder, door.name)
+        self._unsaved = False
+        self._repeat = self._cursor.until
+        self._batch: _Batch | None = None
+        self._delay = 0.0
+        self._sent_at = clock.monotonic() - LINGER_SECONDS
+        self._stopping = threading.Event()
+
+    def run(self) -> None:
+        """Forward until stopped."""
+        while not self._stopping.is_set():
+            try:
+                wait = self.step()
+            except Exception:
+                # Forwarding must not end, whatever is wrong with the disk or a frame: the log would grow to its cap.
+                log.exception("forwarding failed and is tried again")
+                wait = self._longer()
+            self._stopping.wait(wait)
+        self.save()
+
+    def stop(self) -> None:
+        """End `run` soon; the request under way is cut and will be sent again."""
+        self._stopping.set()
+        self._door.stop()
+
+    def save(self) -> None:
+        """Put the cursor on disk if it moved, and let go of the log before it. Raises OSError."""
+        if self._unsaved:
+            save_cursor(self._folder, self._cursor)
+            self._unsaved = False
+            self._reader.release(self._cursor.done)
+
+    def state(self) -> ForwardState:
+        """For metrics; may be called from any thread."""
+        cursor, batch = self._cursor, self._batch
+        pending = self._reader.pending_bytes(cursor.done)
+        lag = (self._clock.now_ms() - batch.oldest_ms) / 1000 if batch is not None else 0.0
+        return ForwardState(cursor, pending, max(0.0, lag), self._reader.damaged, self._reader.missing)
+
+    def step(self) -> float:
+        """Send what may be sent now; the seconds to wait before the next step. Raises OSError (the own disk)."""
+        self._expire()
+        if self._batch is None:
+            wait = self._gather()
+            if self._batch is None:
+                return wait
+        return self._send(self._batch)
+
+    def _gather(self) -> float:
+        """Put the next batch together, unless little is waiting and more may come within the second."""
+        entries, until = self._next_entries()
+        if not entries:
+            self._repeat = None
+            self.save()
+            return LINGER_SECONDS / 2
+        rest = self._sent_at + LINGER_SECONDS - self._clock.monotonic()
+        if self._repeat is None and rest > 0 and sum(len(e.series) for e in entries) < BATCH_SAMPLES:
+            return rest
+        self._change(until=until)
+        self.save()
+        for entry in entries:
+            self._names.learn(entry)
+        parts, unnamed = parts_of(entries, self._names, self._order, BATCH_SAMPLES)
+        if self._repeat is not None:
+            parts = [replace(part, again=True) for part in parts]
+            self._repeat = None
+        self._batch = _Batch(until, int(entries[0].timestamps.max(initial=0)), deque(parts))
+        if unnamed:
+            self._batch.dropped["unnamed"] = unnamed
+            log.error("samples without a series name cannot be forwarded", samples=unnamed)
+        return 0.0
+
+    def _next_entries(self) -> tuple[list[Entry], Position]:
+        """What the next batch is made of: after a crash what the last one was, to the frame."""
+        entries: list[Entry] = []
+        until = self._cursor.done
+        count = 0
+        for found in self._reader.frames(until):
+            entry = unpack(found.payload)
+            entries.append(entry)
+            until = found.after
+            count += len(entry.series)
+            if count >= BATCH_SAMPLES or (self._repeat is not None and _passed(until, self._repeat)):
+                break
+        return entries, until
+
+    def _send(self, batch: _Batch) -> float:
+        """Send what is left of a batch."""
+        while batch.parts:
+            part = batch.parts[0]
+            answer = self._ask(part)
+            if answer is None or _is_closed(answer.status):
+                batch.parts[0] = replace(part, again=True)
+                return self._later(answer)
+            self._delay = 0.0
+            batch.parts.popleft()
+            if answer.status < 300:
+                batch.sent += part.size
+            elif part.size > 1 and part.splits < _SPLITS:
+                batch.parts.extendleft(reversed(halves(part)))
+            else:
+                self._drop(batch, part, answer)
+        cursor = self._cursor
+        self._change(
+            done=batch.until,
+            until=None,
+            sent=cursor.sent + batch.sent,
+            dropped=dict(Counter(cursor.dropped) + batch.dropped),
+            refused_batches=cursor.refused_batches + batch.refused,
+            failure="",
+            failing_since_ms=0,
+        )
+        if cursor.failure:
+            log.info("samples are forwarded again", to=self._door.name)
+        self._batch = None
+        self._sent_at = self._clock.monotonic()
+        return 0.0
+
+    def _ask(self, part: Part) -> Answer | None:
+        try:
+            answer = self._door.post("", encode(part.block), _HEADERS)
+        except BackendError as error:
+            if not self._stopping.is_set():
+                self._failing(error.message)
+            return None
+        if _is_closed(answer.status):
+            self._failing(f"status {answer.status} {answer.text}".strip())
+        return answer
+
+    def _drop(self, batch: _Batch, part: Part, answer: Answer) -> None:
+        reason = "refused_again" if part.again else "refused"
+        batch.dropped[reason] += part.size
+        batch.refused += 1
+        log.error(
+            "the back end refuses samples, which are dropped",
+            to=self._door.name,
+            samples=part.size,
+            status=answer.status,
+            answer=answer.text,
+            first=dict(part.block.labels[int(part.block.series[0])]),
+            again=part.again,
+        )
+
+    def _failing(self, reason: str) -> None:
+        if reason != self._cursor.failure:
+            log.warning("samples cannot be forwarded now and are kept", to=self._door.name, reason=reason)
+            since = self._cursor.failing_since_ms or self._clock.now_ms()
+            self._change(failure=reason, failing_since_ms=since)
+            self.save()
+
+    def _later(self, answer: Answer | None) -> float:
+        self._change(retries=self._cursor.retries + 1)
+        asked = self._retry_after(answer.headers.get("retry-after", "")) if answer is not None else 0.0
+        return max(self._longer(), min(asked, MAX_RETRY_AFTER))
+
+    def _longer(self) -> float:
+        self._delay = min(MAX_DELAY, max(FIRST_DELAY, 2 * self._delay))
+        return self._delay
+
+    def _retry_after(self, text: str) -> float:
+        """Seconds of a Retry-After header (a number or a date), 0 when it says nothing usable."""
+        if text.isdecimal():
+            return float(text)
+        try:
+            return max(0.0, parsedate_to_datetime(text).timestamp() - self._clock.now_ms() / 1000)
+        except ValueError:
+            return 0.0
+
+    def _expire(self) -> None:
+        """Give up what is older or more than may be kept: counted, and said."""
+        kept = [segment for segment in self._reader.kept() if segment.number >= self._cursor.done.segment]
+        size = sum(segment.size for segment in kept)
+        oldest = self._clock.now_ms() - self._keep.ms
+        last = 0
+        for segment in kept:
+            if size <= self._keep.size and segment.written_ms >= oldest:
+                break
+            size -= segment.size
+            last = segment.number
+        if not last:
+            return
+        lost = self._samples_up_to(last)
+        log.error("samples waited too long to be forwarded and are dropped", to=self._door.name, samples=lost)
+        self._batch = self._repeat = None
+        dropped = dict(Counter(self._cursor.dropped) + Counter(expired=lost))
+        self._change(done=Position(last + 1), until=None, dropped=dropped)
+        self.save()
+
+    def _samples_up_to(self, segment: int) -> int:
+        count = 0
+        for found in self._reader.frames(self._cursor.done):
+            if found.after.segment > segment:
+                break
+            count += len(unpack(found.payload).series)
+        return count
+
+    def _change(self, **changes: Any) -> None:
+        self._cursor = replace(self._cursor, **changes)
+        self._unsaved = True
+
+
+def _is_closed(status: int) -> bool:
+    return status in _CLOSED or not (200 <= status < 300 or 400 <= status < 500)
+
+
+def _passed(position: Position, mark: Position) -> bool:
+    return (position.segment, position.offset) >= (mark.segment, mark.offset)
