@@ -11,6 +11,7 @@ import numpy as np
 import re2
 
 from monitor.metrics.interface import Labels
+from monitor.metrics.promql import notes
 from monitor.metrics.promql.functions.signature import Function
 from monitor.metrics.promql.nodes import Call
 from monitor.metrics.promql.values import (
@@ -105,6 +106,7 @@ def _natural(text: str) -> list[tuple[int, int, str]]:
 def _sort_by_label(context: Context, call: Call, args: Sequence[Value]) -> Table:
     table = table_of(args[0])
     if len(context.steps) != 1:
+        notes.useless_sort(context.budget.report, call.place)
         return table
     names = [text_of(arg) for arg in args[1:]]
 

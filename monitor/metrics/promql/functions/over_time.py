@@ -8,6 +8,7 @@ from types import MappingProxyType
 import numpy as np
 
 from monitor.metrics.interface import Bools, Floats
+from monitor.metrics.promql import notes
 from monitor.metrics.promql.functions.signature import Function
 from monitor.metrics.promql.functions.windowed import (
     Reduce,
@@ -32,6 +33,8 @@ from monitor.metrics.promql.values import (
     scalar_of,
     windows_of,
 )
+
+_MOST_NOTES = 10
 
 
 def _sum(windows: Windows, budget: Budget) -> tuple[Floats, Bools]:
@@ -117,7 +120,7 @@ def _smoothed(context: Context, call: Call, args: Sequence[Value]) -> Table:
     for name, value in (("smoothing", factor), ("trend", trend_factor)):
         if not bool(((value > 0) & (value < 1)).all()):
             raise execution_error(
-                f"invalid {name} factor. Expected: 0 < {name[0]}f < 1, got: {value.flat[0]:g}"
+                f"invalid {name} factor. Expected: 0 < {name[0]}f < 1, got: {value.flat[0]:f}"
             )
     values = windows.samples.values
     level = trend = before = np.zeros(windows.first.shape)
@@ -158,6 +161,7 @@ def _gather(windows: Windows, budget: Budget) -> tuple[Floats, Bools]:
     size = lengths(windows)
     depth = int(size.max(initial=0))
     budget.charge(depth * size.size)
+    budget.room(4 * 8 * depth * size.size)
     stack = np.full((depth, *size.shape), np.nan)
     valid = np.zeros(stack.shape, np.bool_)
     for position, (reaches, index) in enumerate(positions(windows, budget)):
@@ -167,9 +171,12 @@ def _gather(windows: Windows, budget: Budget) -> tuple[Floats, Bools]:
 
 
 def _quantile(context: Context, call: Call, args: Sequence[Value]) -> Table:
-    windows = windows_of(args[1])
+    windows, wanted = windows_of(args[1]), scalar_of(args[0])
+    outside = wanted[~((wanted >= 0) & (wanted <= 1)) & (lengths(windows) > 0).any(axis=1)]
+    for value in np.unique(outside).tolist()[:_MOST_NOTES]:
+        notes.quantile_out_of_range(context.budget.report, value, call.place_of(0))
     stack, valid = _gather(windows, context.budget)
-    values = quantile_of(scalar_of(args[0])[:, None], stack, valid)
+    values = quantile_of(wanted[:, None], stack, valid)
     return as_table(windows, values, lengths(windows) > 0)
 
 

@@ -11,8 +11,9 @@ from types import MappingProxyType
 
 import numpy as np
 
-from monitor.metrics.interface import Bools, Floats, Ints
-from monitor.metrics.promql.functions.signature import Function
+from monitor.metrics.interface import Bools, Floats, Ints, Labels
+from monitor.metrics.promql import notes
+from monitor.metrics.promql.functions.signature import Apply, Function
 from monitor.metrics.promql.functions.windowed import (
     Reduce,
     as_table,
@@ -25,7 +26,17 @@ from monitor.metrics.promql.functions.windowed import (
     zeros,
 )
 from monitor.metrics.promql.nodes import Call
-from monitor.metrics.promql.values import Budget, Context, Table, Value, Windows, scalar_of, windows_of
+from monitor.metrics.promql.values import (
+    NAME,
+    Budget,
+    Context,
+    Table,
+    Value,
+    Windows,
+    scalar_of,
+    table_of,
+    windows_of,
+)
 
 
 def _lost_to_resets(windows: Windows, budget: Budget) -> Floats:
@@ -193,10 +204,40 @@ def _transitions(*, resets: bool) -> Reduce:
     return reduce
 
 
+_COUNTER_ENDINGS = ("_total", "_sum", "_count", "_bucket")
+_MOST_NOTES = 10
+
+
+def _of_counter(apply: Apply) -> Apply:
+    """The same, with a note for series whose name is not one of a counter."""
+
+    def noting(context: Context, call: Call, args: Sequence[Value]) -> Value:
+        table = table_of(apply(context, call, args))
+        labels = table.labels
+        doubtful = context.memo.of("names of no counter", labels, lambda: _names_of_no_counter(labels))
+        lost = windows_of(args[0]).samples.dropped
+        for name, columns in doubtful[:_MOST_NOTES]:
+            if bool(table.present[:, columns[~lost[columns]]].any()):
+                notes.possible_non_counter(context.budget.report, name, call.place_of(0))
+        return table
+
+    return noting
+
+
+def _names_of_no_counter(labels: Sequence[Labels]) -> list[tuple[str, Ints]]:
+    """The metric names that do not end as those of counters do, each with its columns."""
+    columns: dict[str, list[int]] = {}
+    for column, item in enumerate(labels):
+        name = next((value for key, value in item if key == NAME), "")
+        if name and not name.endswith(_COUNTER_ENDINGS):
+            columns.setdefault(name, []).append(column)
+    return [(name, np.array(members, np.int64)) for name, members in columns.items()]
+
+
 FUNCTIONS: Mapping[str, Function] = MappingProxyType(
     {
-        "rate": Function(over_windows(_extrapolated(counter=True, per_second=True))),
-        "increase": Function(over_windows(_extrapolated(counter=True, per_second=False))),
+        "rate": Function(_of_counter(over_windows(_extrapolated(counter=True, per_second=True)))),
+        "increase": Function(_of_counter(over_windows(_extrapolated(counter=True, per_second=False)))),
         "delta": Function(over_windows(_extrapolated(counter=False, per_second=False))),
         "irate": Function(over_windows(_instantaneous(rate=True))),
         "idelta": Function(over_windows(_instantaneous(rate=False))),

@@ -8,6 +8,7 @@ from types import MappingProxyType
 import numpy as np
 
 from monitor.metrics.interface import Bools, Floats, Labels, MatchOp
+from monitor.metrics.promql import notes
 from monitor.metrics.promql.functions.signature import Function
 from monitor.metrics.promql.functions.windowed import lengths
 from monitor.metrics.promql.nodes import Call, Fixed, Node, Range, Selector
@@ -95,7 +96,8 @@ def _absent_over_time(context: Context, call: Call, args: Sequence[Value]) -> Ta
 def _sort(context: Context, call: Call, args: Sequence[Value]) -> Table:
     table = table_of(args[0])
     if len(context.steps) != 1:
-        return table  # Sorting means nothing on a grid: range results are ordered by their labels.
+        notes.useless_sort(context.budget.report, call.place)
+        return table
     values = table.values[0]
     keys = -values if call.name == "sort_desc" else values
     return pick(table, np.argsort(keys, kind="stable"))  # NaN goes last both ways
