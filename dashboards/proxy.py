@@ -10,6 +10,7 @@ import base64
 import binascii
 import http.client
 import ipaddress
+import select
 import socket
 import string
 from collections.abc import Iterator
@@ -47,7 +48,9 @@ _DROPPED = {
 }
 _FORWARDED = ("X-Forwarded-For", "Forwarded", "X-Real-IP", "Via")
 _COLLECTORS = "/api/v1/collectors/"
-_READ_BY_POST = ("query", "query_range", "series", "labels", "format_query")
+_READ_BY_POST = ("query", "query_range", "query_exemplars", "series", "labels", "format_query")
+_WRITES = ("/api/v1/write", "/api/v1/import/prometheus")
+_CLIENT_GONE = 499
 _METHODS = ["GET", "POST", "PUT", "DELETE"]
 
 
@@ -64,7 +67,7 @@ class _UnixConnection(http.client.HTTPConnection):
 
 def needed_scope(method: str, path: str) -> str:
     """Which token scope a machine request needs: ingest for data in, write for changes, read otherwise."""
-    if path.startswith(("/api/v1/ingest", "/api/v1/collectors")) or path.endswith("/api/v1/write"):
+    if path.startswith(("/api/v1/ingest", "/api/v1/collectors")) or path.endswith(_WRITES):
         return "ingest"
     if method in {"GET", "HEAD"}:
         return "read"
@@ -140,6 +143,7 @@ def install(app: Flask) -> None:
         return _forward(app.config["MAX_CONTENT_LENGTH"])
 
     for rule in (
+        "/prometheus/",
         "/prometheus/<path:rest>",
         "/alertmanager/<path:rest>",
         "/snmp",
@@ -158,6 +162,9 @@ def _forward(limit: int) -> ResponseReturnValue:
     connection = _UnixConnection(str(backend().settings.socket_path))
     try:
         _send(connection, length or 0)
+        if not _await_answer(connection):
+            connection.close()
+            return Response(status=_CLIENT_GONE)
         answer = connection.getresponse()
     except TimeoutError:
         connection.close()
@@ -194,6 +201,19 @@ def _send(connection: _UnixConnection, length: int) -> None:
             raise ConnectionError("the client stopped sending")
         connection.send(piece)
         length -= len(piece)
+
+
+def _await_answer(connection: _UnixConnection) -> bool:
+    """Whether the core answers; False when our client goes away first: then the core need not go on either."""
+    client: socket.socket | None = request.environ.get("gunicorn.socket")
+    poller = select.poll()
+    poller.register(connection.sock, select.POLLIN)
+    if client is not None:
+        poller.register(client, select.POLLRDHUP)
+    ready = poller.poll(TIMEOUT * 1000)
+    if not ready:
+        raise TimeoutError
+    return any(descriptor == connection.sock.fileno() for descriptor, _events in ready)
 
 
 def _stream(connection: _UnixConnection, answer: http.client.HTTPResponse) -> Iterator[bytes]:

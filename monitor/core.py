@@ -32,7 +32,7 @@ from monitor.vault import load_vault
 
 log = structlog.get_logger(__name__)
 MAX_BODY = 96 << 20
-THREADS = 24
+THREADS = 48  # 16 running and 8 waiting queries leave room for writers, events and collectors
 
 
 def build_runtime(settings: Settings) -> Runtime:
@@ -108,6 +108,7 @@ def run(settings: Settings) -> None:
     server = create_server(
         app, unix_socket=str(path), unix_socket_perms="600", threads=THREADS, max_request_body_size=MAX_BODY,
         clear_untrusted_proxy_headers=True, ident="zhishou",
+        channel_request_lookahead=1,  # so that a query learns that its client is gone
     )  # fmt: skip
     os.umask(mask)
     started = _start(services)

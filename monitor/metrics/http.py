@@ -12,6 +12,7 @@ from monitor.metrics.api import rules
 from monitor.metrics.api.answers import failed, plain, refused
 from monitor.metrics.api.federate import FederationView
 from monitor.metrics.api.gate import QueryGate
+from monitor.metrics.api.imports import ImportView
 from monitor.metrics.api.parts import Parts, Server, Targets
 from monitor.metrics.api.queries import QueryViews
 from monitor.metrics.api.rules import RULES_EXTENSION, RuleSource
@@ -97,6 +98,7 @@ def _version_1(parts: Parts, sites: Sites | None) -> Blueprint:
         ("/status/flags", status.flags, ("GET",)),
         ("/status/config", status.config, ("GET",)),
         ("/status/tsdb", status.tsdb, ("GET",)),
+        ("/import/prometheus", ImportView(parts, sites).import_prometheus, ("POST",)),
     ):
         blueprint.add_url_rule(rule, view.__name__, view, methods=methods)
     add_write(blueprint, parts.store, sites=sites)
