@@ -50,7 +50,7 @@ def _of_the_city(city: City, wanted: Sequence[str]) -> list[Measure]:
     city.settle()
     if "rules" in wanted:
         note = f"{city.size} x {city.size.hours} h, {len(rules.RULES)} rules, warm, engine against HTTP"
-        found += rules.measures(city.engine, city.sides, city.end, "typical rules", 150, note)
+        found += rules.measures(city.engine, city.sides, city.end, "typical rules", 150, note, even=True)
     for part, measure in (("range", served.ranges), ("memory", served.memory), ("start", served.restart)):
         if part in wanted:
             found += measure(city)

@@ -42,7 +42,7 @@ def measures(folder: Path, size: Size, end: int) -> list[Measure]:
     two, day = "disk, two hours sealed", "disk, a day compacted"
     prometheus, victoria = disk.get(PROMETHEUS), disk.get(VICTORIA)
     one = "range query, one series, 24 h by minute, over HTTP"
-    names_note = f"{note}; ours with the whole catalog, Prometheus with its index, {VICTORIA} after a forced merge without its index"
+    names_note = f"{note}; names included: Prometheus's in each block, ours and {VICTORIA}'s (after a forced merge) daily"
     return [
         Measure(two, DISK, "lower", ours[0], prometheus and prometheus[0], PROMETHEUS, 1.96, names_note),
         Measure(day, DISK, "lower", ours[1], prometheus and prometheus[1], PROMETHEUS, 1.72, names_note),
@@ -54,13 +54,14 @@ def measures(folder: Path, size: Size, end: int) -> list[Measure]:
 
 
 def _our_disk(folder: Path, data: Dataset) -> Sealed:
-    clock = ManualClock(data.start_ms)
+    clock = ManualClock(data.start_ms + SLOT)
     store = LocalStore(folder, clock)
     found: list[float] = []
     for at in range(data.start_ms, data.end_ms, SLOT):
         append(store, data, at, at + SLOT)
-        clock.advance((at + SLOT + HOUR - clock.now_ms()) / 1000)
+        clock.advance(HOUR / 1000)
         store.maintain()  # as the core does when a slot of two hours is an hour old
+        clock.advance((SLOT - HOUR) / 1000)
         if not found:
             found.append(_bytes(folder, data, SLOT))
     store.close()
@@ -107,16 +108,17 @@ def _snapshot(side: Side) -> int:
 def _victoria_disk(side: Side, data: Dataset, writer: Writer) -> Sealed:
     two_hours = data.start_ms + SLOT
     sides.load([side], bulk(data, writer, data.start_ms, two_hours))
-    first = _merged(side) / (len(data.labels) * SLOT // MINUTE)
+    first = _merged(side, SLOT) / (len(data.labels) * SLOT // MINUTE)
     sides.load([side], bulk(data, writer, two_hours, data.end_ms))
-    return first, _merged(side) / data.samples
+    return first, _merged(side, DAY) / data.samples
 
 
-def _merged(side: Side) -> int:
+def _merged(side: Side, length: int) -> float:
+    """Bytes of the samples and, as of ours, the share of so long in a day of the names."""
     side.request("GET", "/internal/force_flush")
     side.request("GET", "/internal/force_merge")
     side.wait_until(lambda: side.metric("vm_active_force_merges") == 0, MERGE_SECONDS)
-    return sides.size(side.folder / "data")
+    return sides.size(side.folder / "data") + sides.size(side.folder / "indexdb") * length / DAY
 
 
 def _one_series(served: dict[str, Side], data: Dataset) -> dict[str, float]:

@@ -30,19 +30,26 @@ RULES = {
     "peak load": "max_over_time(device_cpu_ratio[1h]) > 0.99",
     "how many": 'count by (__name__) ({job="snmp"})',
 }
-SAME_IN_VICTORIA = ("down", "how many")  # its rate() and changes() are others, its look-back too
+SAME_IN_VICTORIA = ("down", "how many")  # of even data: its rate(), changes() and look-back are others
 TURNS = 2 * ROUNDS + 1
 Times = Iterator[int]
 
 
 def measures(
-    engine: PromqlEngine, sides: Mapping[str, Side], end: int, name: str, goal: float, note: str
+    engine: PromqlEngine,
+    sides: Mapping[str, Side],
+    end: int,
+    name: str,
+    goal: float,
+    note: str,
+    *,
+    even: bool,
 ) -> list[Measure]:
     """The group as a whole against both peers; what each rule takes goes to the progress lines."""
     peers = {peer: side for peer, side in sides.items() if peer != OURS}
     if PROMETHEUS in peers:
         same_answers(engine, peers[PROMETHEUS], end - 30_000 + 5)
-    if VICTORIA in peers:
+    if VICTORIA in peers and even:
         same_answers(engine, peers[VICTORIA], end - 30_000 + 5, SAME_IN_VICTORIA)
     plans = {rule: engine.compile(text) for rule, text in RULES.items()}
     spent: dict[str, dict[str, list[float]]] = {}

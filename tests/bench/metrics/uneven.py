@@ -32,4 +32,6 @@ def measures(folder: Path, size: Size, end: int) -> list[Measure]:
             f"{size} with 2 % holes, jitter of 50 ms and intervals of 15, 30, 60 and 300 s;"
             f" {len(rules.RULES)} rules, warm, engine against HTTP"
         )
-        return rules.measures(PromqlEngine(store), peers, end, "typical rules, uneven data", 80, note)
+        return rules.measures(
+            PromqlEngine(store), peers, end, "typical rules, uneven data", 80, note, even=False
+        )
