@@ -73,12 +73,13 @@ class CompiledPlan:
 def compile_plan(expression: str, limits: Limits) -> CompiledPlan:
     """Parse and check an expression. Raises QueryError with the reason."""
     guard.check(expression, limits)
-    text, moments = guard.without_times(expression)
+    places = Places(expression, FUNCTIONS.keys() | AGGREGATIONS | {"info"} | _REFUSED.keys())
+    text, moments = guard.without_times(_with_marks(expression, places))
     try:
         tree = syntax.parse(text)
     except ValueError as error:
         raise QueryError(f'invalid parameter "query": parse error: {error}') from None
-    root = _Compiler(expression, moments).compile(tree)
+    root = _Compiler(places, moments).compile(tree)
     return CompiledPlan(expression, _fix(root), kind_of(root))
 
 
@@ -133,14 +134,15 @@ _OPS = MappingProxyType(
 _SILENT = re2.Options()
 _SILENT.log_errors = False
 _INFO_METRIC = Matcher("__name__", MatchOp.EQ, "target_info")
+_MARK = "__info__"
 _INFO_METRICS = Matcher("__name__", MatchOp.RE, ".+_info")
 
 
 class _Compiler:
     """One walk over the parser's tree, in the order of the text."""
 
-    def __init__(self, expression: str, moments: Sequence[int]) -> None:
-        self._places = Places(expression, FUNCTIONS.keys() | AGGREGATIONS | {"info"} | _REFUSED.keys())
+    def __init__(self, places: Places, moments: Sequence[int]) -> None:
+        self._places = places
         self._moments = moments
         self._compilers: Mapping[type, Callable[[Any], Node]] = {
             syntax.NumberLiteral: lambda tree: Number(tree.val),
@@ -206,6 +208,7 @@ class _Compiler:
     def _info(self, tree: Any) -> Info:
         inner, *rest = (self.compile(arg) for arg in tree.args)
         matchers = rest[0].matchers if rest and isinstance(rest[0], Selector) else ()
+        matchers = tuple(item for item in matchers if item.name != _MARK)
         if rest and not isinstance(rest[0], Selector):
             raise QueryError('the second argument of info() must be a label selector: info(v, {data=~".+"})')
         names = [item for item in matchers if item.name == "__name__"]
@@ -243,6 +246,16 @@ class _Compiler:
     def _negate(self, tree: Any) -> Node:
         inner = self.compile(tree.expr)
         return Number(-inner.value) if isinstance(inner, Number) else Negate(inner)
+
+
+def _with_marks(expression: str, places: Places) -> str:
+    """The expression with a matcher more in the label selectors of info(): unlike others these may match anything,
+    but the parser would refuse them.
+    """
+    for offset in sorted(places.offsets_of("info", 1), reverse=True):
+        if expression[offset] == "{":
+            expression = f'{expression[: offset + 1]}{_MARK}!="",{expression[offset + 1 :]}'
+    return expression
 
 
 def _looks_at(node: Node) -> tuple[At, int]:

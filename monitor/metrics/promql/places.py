@@ -27,14 +27,18 @@ def line_and_column(expression: str, offset: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class CallPlace:
-    """A call: its name in lower case, where it stands and where its arguments do, each as `line:column`."""
+    """A call: its name in lower case, where it stands and where its arguments do, each as `line:column`.
+
+    `offsets` are the arguments' places as offsets into the text.
+    """
 
     name: str
     place: str
     arguments: tuple[str, ...]
+    offsets: tuple[int, ...]
 
 
-_NOWHERE = CallPlace("", "", ())
+_NOWHERE = CallPlace("", "", (), ())
 
 
 class Places:
@@ -45,6 +49,14 @@ class Places:
     def __init__(self, expression: str, names: Collection[str]) -> None:
         self._found = _calls(expression, names)
         self._next = 0
+
+    def offsets_of(self, name: str, argument: int) -> list[int]:
+        """Where that argument begins in every call of a function that has it."""
+        return [
+            call.offsets[argument]
+            for call in self._found
+            if call.name == name and argument < len(call.offsets)
+        ]
 
     def take(self, name: str) -> CallPlace:
         """The place of the next call, which should be of this function; an empty one when it is not."""
@@ -69,9 +81,9 @@ def _calls(expression: str, names: Collection[str]) -> list[CallPlace]:
             continue
         opening = _opening(tokens, partner, index)
         if opening in partner:
-            starts = _arguments(tokens, partner, opening)
-            arguments = tuple(line_and_column(expression, start) for start in starts)
-            found.append(CallPlace(name, line_and_column(expression, offset), arguments))
+            offsets = tuple(_arguments(tokens, partner, opening))
+            arguments = tuple(line_and_column(expression, start) for start in offsets)
+            found.append(CallPlace(name, line_and_column(expression, offset), arguments, offsets))
     return found
 
 

@@ -1,7 +1,7 @@
 """A reader of Prometheus's PromQL test language (`load`, `clear`, `eval instant|range`, `expect`).
 
-Only what is needed to judge float results: annotations (`expect warn|info`) are read and ignored, series with
-native histogram samples are left out of the load and the block is marked.
+Only what is needed to judge float results: series with native histogram samples are left out of the load, and
+their label sets kept, so that a reader can tell which evaluations they matter to.
 """
 
 from __future__ import annotations
@@ -38,6 +38,31 @@ _ITEM = re.compile(
 
 
 @dataclass
+class Note:
+    """What is expected of warnings ("warn") or infos ("info"): none, any, one with this text, or one like it."""
+
+    kind: str
+    none: bool = False
+    text: str = ""
+    regex: str = ""
+
+    def met(self, notes: Sequence[str]) -> bool:
+        """Whether the notes of this kind are as expected."""
+        if self.none:
+            return not notes
+        return any(self.text in ("", note) and re.search(self.regex, note) for note in notes)
+
+
+@dataclass
+class Load:
+    """What is in the store: float series, label sets of native histograms, and what else the floats lack."""
+
+    floats: list[tuple[Labels, list[tuple[int, float]]]] = field(default_factory=list)
+    histograms: list[Labels] = field(default_factory=list)
+    start_times: bool = False
+
+
+@dataclass
 class Case:
     """One `eval` with everything loaded before it."""
 
@@ -47,9 +72,11 @@ class Case:
     end_ms: int
     step_ms: int
     instant: bool
-    loaded: list[tuple[Labels, list[tuple[int, float]]]]
-    tags: set[str]
+    load: Load
     fails: bool = False
+    failure: Note = field(default_factory=lambda: Note("fail"))
+    notes: list[Note] = field(default_factory=list)
+    histogram_result: bool = False
     ordered: bool = False
     text: str | None = None
     raw: tuple[int, int] | None = None
@@ -121,8 +148,7 @@ def _unquote(text: str) -> str:
 
 def cases(path: Path) -> Iterator[Case]:
     """All evals of a file, in order."""
-    loaded: list[tuple[Labels, list[tuple[int, float]]]] = []
-    tags: set[str] = set()
+    load = Load()
     lines = path.read_text("utf-8").splitlines()
     number = 0
     while number < len(lines):
@@ -141,42 +167,41 @@ def cases(path: Path) -> Iterator[Case]:
                 if not text.startswith("#"):
                     block.append(text)
         if line == "clear":
-            loaded, tags = [], set()
+            load = Load()
         elif line.startswith("load"):
-            loaded, tags = _load(line, block, loaded, tags)
+            load = _load(line, block, load)
         elif line.startswith("eval"):
-            yield _case(f"{path.name}:{start + 1}", line, block, loaded, tags)
+            yield _case(f"{path.name}:{start + 1}", line, block, load)
         else:
             raise ValueError(f"{path.name}:{start + 1}: {line}")
 
 
-def _load(
-    line: str, block: Sequence[str], loaded: list[tuple[Labels, list[tuple[int, float]]]], tags: set[str]
-) -> tuple[list[tuple[Labels, list[tuple[int, float]]]], set[str]]:
+def _load(line: str, block: Sequence[str], before: Load) -> Load:
     mine: dict[Labels, list[tuple[int, float]]] = {}  # a series written twice counts as its last line
-    tags = set(tags)
+    load = Load([], list(before.histograms), before.start_times)
     step = milliseconds(line.split()[1])
-    if line.startswith("load_with_nhcb"):
-        tags.add("histogram")
     for text in block:
-        if "{{" in text:
-            tags.add("histogram")
-            continue
         if re.search(r"}?@st\s", text):
-            tags.add("start timestamp")
+            load.start_times = True
             continue
         labels, rest = series(text)
-        mine[labels] = [(i * step, value) for i, value in enumerate(values(rest)) if value is not None]
-    return [*loaded, *mine.items()], tags
+        if line.startswith("load_with_nhcb") and dict(labels)["__name__"].endswith("_bucket"):
+            load.histograms.append(_converted(labels))
+        if "{{" in text:
+            load.histograms.append(labels)
+        else:
+            mine[labels] = [(i * step, value) for i, value in enumerate(values(rest)) if value is not None]
+    load.floats = [*before.floats, *mine.items()]
+    return load
 
 
-def _case(
-    place: str,
-    line: str,
-    block: Sequence[str],
-    loaded: list[tuple[Labels, list[tuple[int, float]]]],
-    tags: set[str],
-) -> Case:
+def _converted(labels: Labels) -> Labels:
+    """The label set of the native histogram made of a classic one."""
+    name = dict(labels)["__name__"].removesuffix("_bucket")
+    return make_labels({key: value for key, value in labels if key != "le"}, name)
+
+
+def _case(place: str, line: str, block: Sequence[str], load: Load) -> Case:
     head = _EVAL.match(line)
     if head is None:
         raise ValueError(f"{place}: {line}")
@@ -184,13 +209,15 @@ def _case(
     start = milliseconds(head["at"] or head["start"])
     end = start if instant else milliseconds(head["end"])
     step = 0 if instant else milliseconds(head["step"])
-    case = Case(place, head["expr"].strip(), start, end, step, instant, loaded, set(tags))
+    case = Case(place, head["expr"].strip(), start, end, step, instant, load)
     case.fails, case.ordered = head["old"] == "fail", head["old"] == "ordered"
+    if head["old"] in ("warn", "info"):
+        case.notes.append(Note(head["old"]))
     for text in block:
         if text.startswith("expect"):
             _expect(case, text)
         elif "{{" in text:
-            case.tags.add("histogram result")
+            case.histogram_result = True
         elif not text.startswith("expected_fail"):
             _result(case, text)
     return case
@@ -199,7 +226,9 @@ def _case(
 def _expect(case: Case, text: str) -> None:
     kind, _, rest = text.removeprefix("expect").strip().partition(" ")
     if kind == "fail":
-        case.fails = True
+        case.fails, case.failure = True, _note(kind, rest)
+    elif kind in ("warn", "info", "no_warn", "no_info"):
+        case.notes.append(_note(kind, rest))
     elif kind == "ordered":
         case.ordered = True
     elif kind == "string":
@@ -209,6 +238,16 @@ def _expect(case: Case, text: str) -> None:
         if match is None:
             raise ValueError(text)
         case.raw = (milliseconds(match[1]), milliseconds(match[3]))
+
+
+def _note(kind: str, rest: str) -> Note:
+    note = Note(kind.removeprefix("no_"), none=kind.startswith("no_"))
+    how, _, text = rest.strip().partition(":")
+    if how == "msg":
+        note.text = text.strip()
+    elif how == "regex":
+        note.regex = text.strip()
+    return note
 
 
 def _result(case: Case, text: str) -> None:

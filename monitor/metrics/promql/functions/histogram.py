@@ -64,7 +64,7 @@ def _histograms(labels: Sequence[Labels]) -> _Histograms:
     for column, item in enumerate(labels):
         text = next((value for name, value in item if name == "le"), "")
         if _NUMBER.fullmatch(text):
-            key = tuple(pair for pair in item if pair[0] not in ("le", NAME))
+            key = tuple(pair for pair in item if pair[0] != "le")
             groups.setdefault(key, []).append((float(text), column))
         else:
             odd.append(column)
@@ -108,7 +108,7 @@ def _judged(context: Context, table: Table, call: Call, argument: int, judge: Ju
     for column in [i for i in found.odd[: 10 * _MOST_NOTES] if table.present[:, i].any()][:_MOST_NOTES]:
         bound = dict(table.labels[column]).get("le", "")
         notes.bad_bucket_label(context.budget.report, bound, _metric(table, column), place)
-    return compact(Table(found.labels, values, present, np.zeros(len(found.labels), np.bool_)))
+    return compact(Table(found.labels, values, present, np.ones(len(found.labels), np.bool_)))
 
 
 def _metric(table: Table, column: int) -> str:
