@@ -12,6 +12,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import cast
 
+from google.protobuf.message import DecodeError
+
 from monitor.metrics.interface import Labels
 from monitor.metrics.protocol import remote_write_pb2 as v1
 from monitor.metrics.remote_write.bounded import BoundedCache
@@ -45,13 +47,16 @@ class LabelTable:
     def find(self, keys: list[bytes]) -> list[Labels | Flaw] | None:
         """The label set of each key, None when one of the keys is something else than the label fields of a series.
 
-        A key is the beginning of a serialised series up to its samples. Raises DecodeError as protobuf would.
+        A key is the beginning of a serialised series, by the look of it up to its samples.
         """
         hashes = list(map(hash, keys))
         found = list(map(self._known.young.get, hashes))
         if not all(found):
             for at in [at for at, label_set in enumerate(found) if label_set is None]:
-                found[at] = self._known.get(hashes[at]) or self._learn(keys[at])
+                try:
+                    found[at] = self._known.get(hashes[at]) or self._learn(keys[at])
+                except DecodeError:
+                    return None
                 if found[at] is None:
                     return None
         return cast(list[Labels | Flaw], found)
