@@ -46,7 +46,9 @@ class City:
         self._load(self.tail, self.end)
 
     def settle(self) -> None:
-        """What the core does every minute, done now: the oldest hours are sealed."""
+        """What the core does every minute, done now: the oldest hours are sealed. Peers show what they hold."""
+        for side in self.sides.values():
+            side.flush()
         self.store.maintain()
         self.ours.request("POST", "/bench/maintain")
 

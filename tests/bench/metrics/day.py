@@ -115,7 +115,6 @@ def _victoria_disk(side: Side, data: Dataset, writer: Writer) -> Sealed:
 
 def _merged(side: Side, length: int) -> float:
     """Bytes of the samples and, as of ours, the share of so long in a day of the names."""
-    side.request("GET", "/internal/force_flush")
     side.request("GET", "/internal/force_merge")
     side.wait_until(lambda: side.metric("vm_active_force_merges") == 0, MERGE_SECONDS)
     return sides.size(side.folder / "data") + sides.size(side.folder / "indexdb") * length / DAY

@@ -115,10 +115,11 @@ def same_answers(engine: PromqlEngine, side: Side, at: int, names: tuple[str, ..
         ours = dict(zip(found.labels, found.values.tolist(), strict=True))
         result = side.ask("query", query=text, time=seconds(at))["result"]
         theirs = {make_labels(one["metric"]): float(one["value"][1]) for one in result}  # type: ignore[attr-defined]
-        _compare(side.name, text, ours, theirs)
+        compare(side.name, text, ours, theirs)
 
 
-def _compare(name: str, text: str, ours: Mapping[Labels, float], theirs: Mapping[Labels, float]) -> None:
+def compare(name: str, text: str, ours: Mapping[Labels, float], theirs: Mapping[Labels, float]) -> None:
+    """RuntimeError unless two answers to one question are the same."""
     if ours.keys() != theirs.keys():
         odd = sorted(ours.keys() ^ theirs.keys())
         raise RuntimeError(

@@ -82,9 +82,18 @@ class Side:
         """Return when it answers."""
         self.child.wait_for(self._ready)
 
+    def flush(self) -> None:
+        """Let queries find all that was written; only victoria-metrics holds new series back for a while."""
+        if self.name == VICTORIA:
+            self.request("GET", "/internal/force_flush")
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
     def kill_and_start(self) -> None:
         """Kill it with SIGKILL and start it anew; it may not answer yet."""
-        self._connection.close()
+        self.close()
         self.child.kill_and_start()
 
     def until_answered(self, query: str, at_ms: int, enough: float) -> None:
@@ -115,6 +124,7 @@ def start(stack: ExitStack, folder: Path, names: Iterable[str], now_ms: int) -> 
     """Start the named sides on folders of their own, ready to be asked. `now_ms` is what our clock begins at."""
     sides = {name: _STARTERS[name](stack, folder, now_ms) for name in names}
     for side in sides.values():
+        stack.callback(side.close)
         side.start()
     return sides
 
@@ -164,6 +174,8 @@ def load(sides: Iterable[Side], bodies: Iterator[bytes]) -> None:
             pending = [pool.submit(side.write, body) for side in sides]
         for one in pending:
             one.result()
+    for side in sides:
+        side.flush()
 
 
 def size(folder: Path, pattern: str = "*") -> int:
