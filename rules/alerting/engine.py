@@ -7,7 +7,7 @@ alerts and says why; it does not stop its neighbours. Nothing in memory advances
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from threading import Lock
 
@@ -15,38 +15,48 @@ import structlog
 
 from monitor.clock import Clock
 from monitor.errors import ZhishouError
-from monitor.metrics.interface import (
-    STALE,
-    Labels,
-    Matcher,
-    MatchOp,
-    MetricStore,
-    QueryEngine,
-    block_of,
+from monitor.metrics.interface import Labels, Matcher, MatchOp, MetricStore, QueryEngine
+from rules.alerting.evaluation import (
+    AlertEvaluator,
+    AlertOutcome,
+    Change,
+    Output,
+    RecordEvaluator,
+    Setting,
+    Tracking,
 )
-from rules.alerting.evaluation import Sample, evaluate_alert, evaluate_record
 from rules.alerting.files import AlertRule, Rule, RuleGroup
 from rules.alerting.journal import Entry, Journal
 from rules.alerting.states import Tracked
+from rules.alerting.trail import Trail, end_series
 
 _log = structlog.get_logger(__name__)
 
 # A restart within this time is no gap; after a longer one a missing series proves nothing for a while.
 GAP_MS = 90_000
 DOUBT_MS = 120_000
+# A value that moves while its alert stays as it is reaches the desk this often.
+SAVE_VALUES_MS = 60_000
 
 
 @dataclass(slots=True)
 class RuleStatus:
-    """A rule and how it is doing. `health` is ok, err or unknown."""
+    """A rule and how it is doing. `health` is ok, err or unknown; `evaluations` and `failures` count up."""
 
     rule: Rule
-    tracked: dict[Labels, Tracked] = field(default_factory=dict)
-    series: frozenset[Labels] = frozenset()
+    evaluator: AlertEvaluator | RecordEvaluator
+    tracked: Tracking = field(default_factory=dict)
+    trail: Trail = field(default_factory=Trail)
+    unsaved: dict[Labels, None] = field(
+        default_factory=dict
+    )  # alerts whose value moved since it was recorded
+    saved_at: int = 0
     health: str = "unknown"
     last_error: str = ""
     evaluated_at: int = 0
     seconds: float = 0.0
+    evaluations: int = 0
+    failures: int = 0
 
 
 @dataclass(slots=True)
@@ -58,6 +68,7 @@ class GroupStatus:
     rules: list[RuleStatus]
     evaluated_at: int = 0
     seconds: float = 0.0
+    total_seconds: float = 0.0
     evaluations: int = 0
     missed: int = 0
     lock: Lock = field(default_factory=Lock)
@@ -74,32 +85,67 @@ class Engine:
         clock: Clock,
         *,
         interval: float = 15.0,
+        setting: Setting | None = None,
     ) -> None:
         self._store = store
         self._queries = queries
         self._journal = journal
         self._clock = clock
         self._interval_ms = round(interval * 1000)
+        self._setting = setting or Setting()
         self.groups: dict[str, GroupStatus] = {}
 
     def load(self, groups: Iterable[RuleGroup]) -> None:
-        """Take groups over, with the alerts that were pending or firing when the last process ended."""
+        """Take groups over; a second call replaces what the first one loaded.
+
+        Alerts that were pending or firing, when the last process ended or in the rules that are replaced, go on.
+        Series of rules that are gone end with a stale marker.
+        """
         restored = self._journal.restore()
         now = self._clock.now_ms()
         doubtful_until = now + DOUBT_MS if restored and self._gap(now) else 0
+        written = {
+            series for status in self.groups.values() for rule in status.rules for series in rule.trail.labels
+        }
         known: set[tuple[str, str]] = set()
+        loaded: dict[str, GroupStatus] = {}
         for group in groups:
             status = GroupStatus(group, group.interval_ms or self._interval_ms, [])
             for rule in group.rules:
-                entry = RuleStatus(rule)
+                entry = RuleStatus(rule, self._evaluator(rule))
                 if isinstance(rule, AlertRule):
                     known.add((group.key, rule.key))
-                    for alert in restored.get((group.key, rule.key), []):
-                        entry.tracked[alert.labels] = _doubted(alert, doubtful_until)
+                    alerts = restored.get((group.key, rule.key), [])
+                    entry.tracked = {alert.labels: _doubted(alert, doubtful_until) for alert in alerts}
                 status.rules.append(entry)
-            self.groups[group.key] = status
+            loaded[group.key] = status
         retired = self._journal.retire(known, now)
+        kept = self._adopt(loaded)
+        end_series(self._store, sorted(written - kept), now)
+        self.groups = loaded
         _log.info("rules loaded", groups=len(self.groups), restored=len(restored), retired=retired)
+
+    def _evaluator(self, rule: Rule) -> AlertEvaluator | RecordEvaluator:
+        if isinstance(rule, AlertRule):
+            return AlertEvaluator(rule, self._queries, self._setting)
+        return RecordEvaluator(rule, self._queries)
+
+    def _adopt(self, loaded: dict[str, GroupStatus]) -> set[Labels]:
+        """Rules that stay, by group and name, answer for the series of their predecessors; which ones those are."""
+        kept: set[Labels] = set()
+        for key, status in loaded.items():
+            before = self.groups.get(key)
+            if before is None:
+                continue
+            status.evaluated_at, status.missed = before.evaluated_at, before.missed
+            left = list(before.rules)
+            for rule in status.rules:
+                same = next((old for old in left if old.rule.name == rule.rule.name), None)
+                if same is not None:
+                    left.remove(same)
+                    rule.trail.take(same.trail.labels)
+                    kept.update(same.trail.labels)
+        return kept
 
     def _gap(self, now: int) -> bool:
         written = [Matcher("__name__", MatchOp.EQ, "ALERTS_FOR_STATE")]
@@ -129,7 +175,7 @@ class Engine:
         began = time.perf_counter()
         at = now - status.group.offset_ms
         entries: list[Entry] = []
-        tracked: list[tuple[RuleStatus, dict[Labels, Tracked]]] = []
+        tracked: list[tuple[RuleStatus, AlertOutcome]] = []
         for rule in status.rules:
             entries += self._rule(status, rule, at, tracked)
         try:
@@ -138,36 +184,36 @@ class Engine:
             _log.error("alerts not recorded", group=status.group.key, error=str(error))
             for rule, _ in tracked:
                 rule.health, rule.last_error = "err", f"alert state not recorded: {error}"
+                rule.failures += 1
         else:
-            for rule, after in tracked:
-                rule.tracked = after
+            for rule, outcome in tracked:
+                rule.tracked = outcome.tracked
         status.evaluated_at = now
         status.seconds = time.perf_counter() - began
+        status.total_seconds += status.seconds
         status.evaluations += 1
 
     def _rule(
-        self,
-        status: GroupStatus,
-        entry: RuleStatus,
-        at: int,
-        tracked: list[tuple[RuleStatus, dict[Labels, Tracked]]],
+        self, status: GroupStatus, entry: RuleStatus, at: int, tracked: list[tuple[RuleStatus, AlertOutcome]]
     ) -> list[Entry]:
         began = time.perf_counter()
         entries: list[Entry] = []
+        limit = max(status.group.limit, 0)
+        entry.evaluations += 1
         try:
-            if isinstance(entry.rule, AlertRule):
-                outcome = evaluate_alert(
-                    entry.rule, self._queries, entry.tracked, at, limit=status.group.limit
-                )
-                samples = outcome.samples
-                tracked.append((entry, outcome.tracked))
-                entries = [Entry(status.group.key, entry.rule, change) for change in outcome.changes]
+            output: Output
+            if isinstance(entry.evaluator, AlertEvaluator):
+                outcome = entry.evaluator.evaluate(entry.tracked, at, limit=limit)
+                output = outcome.output
+                tracked.append((entry, outcome))
+                entries = _entries(status.group.key, entry, outcome, at)
             else:
-                samples = evaluate_record(entry.rule, self._queries, at, limit=status.group.limit)
-            self._write(entry, samples, at)
+                output = entry.evaluator.evaluate(at, limit=limit)
+            entry.trail.write(self._store, output, at)
         except Exception as error:  # noqa: BLE001 - any one rule may fail; its alerts stay and the others go on
             known = isinstance(error, ZhishouError)
             entry.health, entry.last_error = "err", str(error)
+            entry.failures += 1
             _log.warning(
                 "rule failed", group=status.group.key, rule=entry.rule.name, error=str(error), known=known
             )
@@ -176,13 +222,25 @@ class Engine:
         entry.evaluated_at, entry.seconds = at, time.perf_counter() - began
         return entries
 
-    def _write(self, entry: RuleStatus, samples: Sequence[Sample], at: int) -> None:
-        written = frozenset(labels for labels, _ in samples)
-        block = [(labels, at, value) for labels, value in samples]
-        block += [(labels, at, STALE) for labels in entry.series - written]
-        entry.series = written
-        if block:
-            self._store.append(block_of(block))
+
+def _entries(group: str, status: RuleStatus, outcome: AlertOutcome, at: int) -> list[Entry]:
+    """What to record: every transition at once, values that merely moved once in a while."""
+    rule = status.rule
+    assert isinstance(rule, AlertRule)  # only alerting rules have outcomes
+    entries = []
+    for change in outcome.changes:
+        labels = change.tracked.labels
+        if change.transition is None and change.tracked.keep_since is None:
+            status.unsaved[labels] = None
+        else:
+            status.unsaved.pop(labels, None)
+            entries.append(Entry(group, rule, change))
+    if status.unsaved and not 0 <= at - status.saved_at < SAVE_VALUES_MS:
+        status.saved_at = at
+        moved = [outcome.tracked[labels] for labels in status.unsaved if labels in outcome.tracked]
+        entries += [Entry(group, rule, Change(alert, None)) for alert in moved]
+        status.unsaved.clear()
+    return entries
 
 
 def _doubted(alert: Tracked, until: int) -> Tracked:

@@ -1,6 +1,7 @@
 """The series notation of promtool's unit tests: `up{job="a"}` and `1+2x3 _x2 stale NaN`.
 
-Source: https://prometheus.io/docs/prometheus/latest/configuration/unit_testing_rules/#series
+Source: https://prometheus.io/docs/prometheus/latest/configuration/unit_testing_rules/#series. As in promtool, a
+number with a leading zero is octal, and there are no hexadecimal ones: `0x3` is four zeros.
 """
 
 from __future__ import annotations
@@ -8,18 +9,21 @@ from __future__ import annotations
 import re
 
 from monitor.metrics.interface import STALE, Labels, make_labels
-from rules.alerting.errors import RuleFileError
+from rules.alerting.errors import RuleFileError, TemplateError
+from rules.alerting.template_parser import unquote
 
-_NUMBER = r"(?:[+-]?(?:\d+\.?\d*(?:e[+-]?\d+)?|\.\d+(?:e[+-]?\d+)?|inf(?:inity)?|nan))"
-_UNSIGNED = _NUMBER.replace("[+-]?", "", 1)
+_NUMBER = r"(?:(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?|inf|nan)"
 _ITEM = re.compile(
-    rf"(?P<skip>_)(?:x(?P<skips>\d+))?|(?P<stale>stale)"
-    rf"|(?P<start>{_NUMBER})(?:(?:(?P<sign>[+-])(?P<delta>{_UNSIGNED}))?x(?P<times>\d+))?",
-    re.IGNORECASE,
+    rf"(?P<skip>_)(?:x(?P<skips>\d+))?|(?P<stale>(?-i:stale))"
+    rf"|(?P<start>[+-]?{_NUMBER})(?:(?P<delta>[+-]{_NUMBER})?x(?P<times>\d+))?",
+    re.IGNORECASE | re.ASCII,
 )
-_LABEL = re.compile(r'\s*([a-zA-Z_][a-zA-Z0-9_]*)\s*=\s*("(?:[^"\\]|\\.)*"|\'(?:[^\'\\]|\\.)*\')\s*(,|$)')
-_METRIC = re.compile(r"\s*([a-zA-Z_:][a-zA-Z0-9_:]*)?\s*(?:\{(.*)\})?\s*", re.DOTALL)
-_ESCAPES = {"n": "\n", "t": "\t", "r": "\r"}
+_LABEL = re.compile(
+    r"""\s*(?P<name>[a-zA-Z_]\w*)\s*=\s*(?P<value>"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|`[^`]*`)\s*(?P<end>,|$)""",
+    re.ASCII,
+)
+_METRIC = re.compile(r"\s*(?P<name>[a-zA-Z_:][\w:]*)?\s*(?:\{(?P<labels>.*)\})?\s*", re.DOTALL | re.ASCII)
+_OCTAL = re.compile(r"0[0-7]+")
 _MAX_SAMPLES = 1_000_000
 
 
@@ -29,18 +33,27 @@ def parse_series(text: str, where: str) -> Labels:
     if match is None:
         raise RuleFileError(f"not a series: {text!r}", where=where)
     labels: dict[str, str] = {}
-    inner, at = (match[2] or "").strip(), 0
+    inner, at = (match["labels"] or "").strip(), 0
     while at < len(inner):
         label = _LABEL.match(inner, at)
         if label is None:
             raise RuleFileError(f"not a label set: {text!r}", where=where)
-        labels[label[1]] = re.sub(r"\\(.)", lambda m: _ESCAPES.get(m[1], m[1]), label[2][1:-1])
+        if label["name"] in labels:
+            raise RuleFileError(f"label {label['name']} is given twice: {text!r}", where=where)
+        try:
+            labels[label["name"]] = unquote(label["value"])
+        except TemplateError as error:
+            raise RuleFileError(f"{error.message}: {text!r}", where=where) from error
         at = label.end()
-    return make_labels(labels, match[1])
+    return make_labels(labels, match["name"])
 
 
 def parse_values(text: str, where: str) -> list[float | None]:
     """One value an interval; None where there is no sample. Raises RuleFileError."""
+    if "{{" in text:
+        raise RuleFileError("native histograms ({{schema: ...}}) are not supported", where=where)
+    if "\n" in text.strip():
+        raise RuleFileError("a line break among the values ends the series; fold them with `>-`", where=where)
     values: list[float | None] = []
     for item in text.split():
         match = _ITEM.fullmatch(item)
@@ -58,14 +71,18 @@ def parse_values(text: str, where: str) -> list[float | None]:
 
 
 def _expand(match: re.Match[str]) -> list[float | None]:
-    start = float(match["start"])
+    start = _value(match["start"])
     if match["times"] is None:
         return [start]
-    delta = float(match["delta"]) if match["delta"] else 0.0
-    if match["sign"] == "-":
-        delta = -delta
+    delta = _value(match["delta"]) if match["delta"] else 0.0
     values: list[float | None] = []
     for _ in range(int(match["times"]) + 1):
         values.append(start)
         start += delta
     return values
+
+
+def _value(text: str) -> float:
+    digits = text.lstrip("+-")
+    number = float(int(digits, 8)) if _OCTAL.fullmatch(digits) else float(digits)
+    return -number if text.startswith("-") else number

@@ -11,8 +11,8 @@ from typing import Any
 from monitor.clock import to_datetime
 from rules.alerting.engine import Engine, GroupStatus, RuleStatus
 from rules.alerting.files import AlertRule
+from rules.alerting.go_format import go_float
 from rules.alerting.states import Phase, Tracked
-from rules.alerting.template_functions import go_float
 
 Json = dict[str, Any]
 

@@ -1,240 +1,186 @@
 """promtool's unit tests for rules, on a store in memory: same file format, same verdicts.
 
 Time starts at 0. All groups are evaluated every `evaluation_interval`, in file order or `group_eval_order`; an
-expectation at T is compared with the evaluation at the last step not after T.
+expectation at T is compared with the evaluation at the last step not after T. A rule that fails ends its test.
 """
 
 from __future__ import annotations
 
 import glob
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+import math
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
-
-import yaml
 
 from monitor.metrics.errors import QueryError
-from monitor.metrics.interface import STALE, Labels, QueryEngine, Scalar, Vector, block_of, make_labels
+from monitor.metrics.interface import Labels, Scalar, Vector, block_of
 from monitor.metrics.memory import MemoryStore
 from monitor.metrics.promql.engine import PromqlEngine
 from rules.alerting.errors import RuleFileError
-from rules.alerting.evaluation import Sample, evaluate_alert, evaluate_record
-from rules.alerting.files import MAX_BYTES, AlertRule, Rule, RuleGroup, load_rule_file, parse_duration
-from rules.alerting.notation import parse_series, parse_values
-from rules.alerting.states import Phase, Tracked
-from rules.alerting.template_functions import go_float
+from rules.alerting.evaluation import AlertEvaluator, RecordEvaluator, Setting, Tracking
+from rules.alerting.files import AlertRule, Compile, Rule, RuleGroup, read_rule_file
+from rules.alerting.go_format import go_float, go_quote
+from rules.alerting.notation import parse_series
+from rules.alerting.states import Phase
+from rules.alerting.testfile import AlertCase, ExpectedAlert, ExprCase, RuleTest, TestFile, read_test_file
+from rules.alerting.trail import Trail
 
-_FILE = {"rule_files", "evaluation_interval", "group_eval_order", "tests", "fuzzy_compare"}
-_TEST = {
-    "interval",
-    "name",
-    "input_series",
-    "alert_rule_test",
-    "promql_expr_test",
-    "external_labels",
-    "external_url",
-}
-_MINUTE = 60_000
 _MAX_STEPS = 100_000
 
-Document = Mapping[str, Any]
-Alert = tuple[Labels, Labels]  # labels and annotations
+Sample = tuple[Labels, float]
 
 
-@dataclass(slots=True)
 class _RuleRun:
     """A rule in a test: what it tracks and which series it wrote last."""
 
-    group: RuleGroup
-    rule: Rule
-    tracked: dict[Labels, Tracked] = field(default_factory=dict)
-    series: frozenset[Labels] = frozenset()
+    def __init__(self, group: RuleGroup, rule: Rule, engine: PromqlEngine, setting: Setting) -> None:
+        self.rule = rule
+        self.limit = max(group.limit, 0)
+        self.offset = group.offset_ms
+        self.tracked: Tracking = {}
+        self.trail = Trail()
+        self.alerts = AlertEvaluator(rule, engine, setting) if isinstance(rule, AlertRule) else None
+        self.records = None if isinstance(rule, AlertRule) else RecordEvaluator(rule, engine)
+
+    def evaluate(self, store: MemoryStore, at: int) -> None:
+        """Raises QueryError."""
+        if self.alerts is not None:
+            outcome = self.alerts.evaluate(self.tracked, at - self.offset, limit=self.limit)
+            self.tracked, output = outcome.tracked, outcome.output
+        elif self.records is not None:
+            output = self.records.evaluate(at - self.offset, limit=self.limit)
+        self.trail.write(store, output, at - self.offset)
 
 
-def run_rule_test(path: Path) -> list[str]:
-    """Failures of a unit-test file in promtool's words; empty when it passes. Raises RuleFileError."""
-    document = _read(path)
-    interval = _duration(document, "evaluation_interval", path) or _MINUTE
+def run_rule_test(path: Path, warn: list[str] | None = None) -> list[str]:
+    """Failures of a unit-test file in promtool's words; empty when it passes. Raises RuleFileError.
+
+    `warn` receives what is no failure but worth a word.
+    """
+    document = read_test_file(path)
     failures: list[str] = []
-    for test in _list(document, "tests", path):
-        _known(test, _TEST, path, "test")
+    for test in document.tests:
         store = MemoryStore()
-        groups = _groups(document, path, PromqlEngine(store))
-        failures += _RuleTest(test, path, store, groups, interval).run()
+        engine = PromqlEngine(store)
+        groups = _groups(document, engine.compile, [] if warn is None else warn)
+        failures += _Runner(document, test, store, engine, groups).run()
     return failures
 
 
-def _read(path: Path) -> Document:
-    try:
-        if path.stat().st_size > MAX_BYTES:
-            raise RuleFileError(f"larger than {MAX_BYTES} bytes", where=str(path))
-        document = yaml.safe_load(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, RecursionError) as error:
-        raise RuleFileError(f"cannot be read: {error}", where=str(path)) from error
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"{path}:{mark.line + 1}" if mark else str(path)
-        raise RuleFileError(f"not valid YAML: {error}", where=where) from error
-    _known(document, _FILE, path, "test file")
-    return dict(document)
-
-
-def _known(document: object, fields: set[str], path: Path, what: str) -> None:
-    if not isinstance(document, dict):
-        raise RuleFileError(f"a {what} must be a mapping", where=str(path))
-    for name in document:
-        if name not in fields:
-            raise RuleFileError(f"field {name} not found in {what}", where=str(path))
-
-
-def _list(document: Document, name: str, path: Path) -> list[Any]:
-    value = document.get(name) or []
-    if not isinstance(value, list):
-        raise RuleFileError(f"{name} must be a list", where=str(path))
-    return value
-
-
-def _duration(document: Document, name: str, path: Path) -> int:
-    try:
-        return parse_duration(str(document.get(name, "0")))
-    except ValueError as error:
-        raise RuleFileError(f"{name}: {error}", where=str(path)) from error
-
-
-def _groups(document: Document, path: Path, engine: QueryEngine) -> list[RuleGroup]:
+def _groups(document: TestFile, compile_: Compile, warn: list[str]) -> list[RuleGroup]:
     groups: list[RuleGroup] = []
-    for pattern in _list(document, "rule_files", path):
-        matches = sorted(glob.glob(str(path.parent / str(pattern))))  # noqa: PTH207 - patterns may be absolute
+    for pattern in document.rule_files:
+        where = str(document.path.parent / pattern)
+        matches = sorted(glob.glob(where))  # noqa: PTH207 - patterns may be absolute
         if not matches:
-            raise RuleFileError(f"no file matches {pattern!r}", where=str(path))
+            message = f"  WARNING: no file match pattern {where}"
+            if message not in warn:
+                warn.append(message)
         for match in matches:
-            groups += load_rule_file(Path(match), engine.compile)
-    order = {name: place for place, name in enumerate(_list(document, "group_eval_order", path))}
-    return sorted(groups, key=lambda group: order.get(group.name, len(order)))
+            found, errors = read_rule_file(Path(match), compile_)
+            if errors:
+                raise errors[0]
+            groups += found
+    # A group that the order does not name counts as its first, as in promtool; file order decides among equals.
+    order = {name: place for place, name in enumerate(document.order)}
+    return sorted(groups, key=lambda group: order.get(group.name, 0))
 
 
-class _RuleTest:
+class _Runner:
     """One entry of `tests`."""
 
     def __init__(
-        self, test: Document, path: Path, store: MemoryStore, groups: Sequence[RuleGroup], interval: int
+        self,
+        document: TestFile,
+        test: RuleTest,
+        store: MemoryStore,
+        engine: PromqlEngine,
+        groups: Sequence[RuleGroup],
     ) -> None:
         self._test = test
-        self._path = path
         self._store = store
-        self._engine = PromqlEngine(store)
-        self._rules = [_RuleRun(group, rule) for group in groups for rule in group.rules]
-        self._interval = interval
+        self._engine = engine
+        setting = Setting(test.external_labels, test.external_url)
+        self._rules = [_RuleRun(group, rule, engine, setting) for group in groups for rule in group.rules]
+        self._interval = document.interval
+        self._fuzzy = document.fuzzy
 
     def run(self) -> list[str]:
+        """Failures, in promtool's words."""
+        test = self._test
         self._load()
-        alerts = [(self._time(item), item) for item in _list(self._test, "alert_rule_test", self._path)]
-        exprs = [(self._time(item), item) for item in _list(self._test, "promql_expr_test", self._path)]
-        last = max([at for at, _ in [*alerts, *exprs]], default=0)
+        last = max([*(case.at for case in test.alerts), *(case.at for case in test.exprs)], default=0)
         if last // self._interval > _MAX_STEPS:
-            raise RuleFileError(f"more than {_MAX_STEPS} evaluations", where=str(self._path))
-        failures = []
+            raise RuleFileError(f"more than {_MAX_STEPS} evaluations", where=test.where)
+        failures: list[str] = []
         for step in range(0, last + 1, self._interval):
-            failures += self._evaluate(step)
-            for at, item in alerts:
-                if step <= at < step + self._interval:
-                    failures += self._check_alerts(at, item)
-        for at, item in exprs:
-            failures += self._check_expr(at, item)
-        name = self._test.get("name")
-        return [f"  name: {name},\n{failure}" for failure in failures] if name else failures
-
-    def _time(self, item: Document) -> int:
-        _known(item, {"eval_time", "alertname", "exp_alerts", "expr", "exp_samples"}, self._path, "case")
-        return _duration(item, "eval_time", self._path)
+            broken = self._evaluate(step)
+            if broken:
+                return failures + broken
+            for case in sorted(test.alerts, key=lambda case: case.at):
+                if step <= case.at < step + self._interval:
+                    failures += self._check_alerts(case)
+        for expr in test.exprs:
+            failures += self._check_expr(expr)
+        return failures
 
     def _load(self) -> None:
-        every = _duration(self._test, "interval", self._path) or _MINUTE
-        where = str(self._path)
-        for series in _list(self._test, "input_series", self._path):
-            _known(series, {"series", "values"}, self._path, "input series")
-            labels = parse_series(str(series.get("series", "")), where)
-            values = parse_values(str(series.get("values", "")), where)
-            samples = [(labels, i * every, value) for i, value in enumerate(values) if value is not None]
-            if samples:
-                self._store.append(block_of(samples))
+        samples = [
+            (series.labels, i * self._test.interval, value)
+            for series in self._test.series
+            for i, value in enumerate(series.values)
+            if value is not None
+        ]
+        samples.sort(key=lambda sample: sample[1])
+        if samples:
+            self._store.append(block_of(samples))
 
     def _evaluate(self, at: int) -> list[str]:
         failures = []
         for run in self._rules:
             try:
-                self._write(run, self._samples(run, at), at)
+                run.evaluate(self._store, at)
             except QueryError as error:
                 failures.append(f"    rule: {run.rule.name}, time: {_clock(at)}, err: {error}")
         return failures
 
-    def _samples(self, run: _RuleRun, at: int) -> list[Sample]:
-        if isinstance(run.rule, AlertRule):
-            outcome = evaluate_alert(run.rule, self._engine, run.tracked, at, limit=run.group.limit)
-            run.tracked = outcome.tracked
-            return outcome.samples
-        return evaluate_record(run.rule, self._engine, at, limit=run.group.limit)
-
-    def _write(self, run: _RuleRun, samples: Sequence[Sample], at: int) -> None:
-        written = frozenset(labels for labels, _ in samples)
-        block = [(labels, at, value) for labels, value in samples]
-        block += [(labels, at, STALE) for labels in run.series - written]
-        run.series = written
-        if block:
-            self._store.append(block_of(block))
-
-    def _check_alerts(self, at: int, item: Document) -> list[str]:
-        name = str(item.get("alertname", ""))
-        if not name:
-            raise RuleFileError("an alert_rule_test needs an alertname", where=str(self._path))
-        expected: list[Alert] = []
-        for alert in _list(item, "exp_alerts", self._path):
-            _known(alert, {"exp_labels", "exp_annotations"}, self._path, "expected alert")
-            labels = _texts(alert.get("exp_labels")) | {"alertname": name}
-            expected.append((make_labels(labels), make_labels(_texts(alert.get("exp_annotations")))))
+    def _check_alerts(self, case: AlertCase) -> list[str]:
         got = [
-            (alert.labels, make_labels(alert.annotations))
+            (alert.labels, tuple(sorted(alert.annotations.items())))
             for run in self._rules
-            if isinstance(run.rule, AlertRule) and run.rule.name == name
+            if isinstance(run.rule, AlertRule) and run.rule.name == case.name
             for alert in run.tracked.values()
             if alert.phase is Phase.FIRING
         ]
-        if sorted(expected) == sorted(got):
+        if sorted(case.expected) == sorted(got):
             return []
-        shown = f"        exp:{_shown(expected)}, \n        got:{_shown(got)}"
-        return [f"    alertname: {name}, time: {_clock(at)}, \n{shown}"]
+        shown = f"        exp:{_shown(case.expected)}, \n        got:{_shown(got)}"
+        head = f"    name: {self._test.name},\n" if self._test.name else ""
+        return [f"{case.where}:\n{head}    alertname: {case.name}, time: {_clock(case.at)}, \n{shown}"]
 
-    def _check_expr(self, at: int, item: Document) -> list[str]:
-        expr = str(item.get("expr", ""))
-        head = f'    expr: "{expr}", time: {_clock(at)},'
-        expected = []
-        for sample in _list(item, "exp_samples", self._path):
-            _known(sample, {"labels", "value"}, self._path, "expected sample")
-            labels = parse_series(str(sample.get("labels") or ""), str(self._path))
-            expected.append((labels, float(sample.get("value", 0))))
+    def _check_expr(self, case: ExprCase) -> list[str]:
+        head = f"{case.where}:\n    expr: {go_quote(case.expr)}, time: {_clock(case.at)},"
         try:
-            result = self._engine.instant(expr, at)
-        except QueryError as error:
+            result = self._engine.instant(case.expr, case.at)
+            expected = [(parse_series(labels, case.where), value) for labels, value in case.expected]
+        except (QueryError, RuleFileError) as error:
             return [f"{head} err: {error}"]
         if isinstance(result, Scalar):
             got: list[Sample] = [((), result.value)]
         elif isinstance(result, Vector):
             got = list(zip(result.labels, result.values.tolist(), strict=True))
         else:
-            return [f"{head} err: the result is neither a vector nor a scalar"]
-        if sorted(expected) == sorted(got):
+            return [f"{head} err: rule result is not a vector or scalar"]
+        if self._alike(sorted(expected), sorted(got)):
             return []
         return [f"{head}\n        exp: {_numbers(expected)}\n        got: {_numbers(got)}"]
 
-
-def _texts(raw: object) -> dict[str, str]:
-    """A mapping of strings; booleans and numbers as YAML wrote them."""
-    if not isinstance(raw, dict):
-        return {}
-    return {
-        str(k): str(v).lower() if isinstance(v, bool) else "" if v is None else str(v) for k, v in raw.items()
-    }
+    def _alike(self, expected: Sequence[Sample], got: Sequence[Sample]) -> bool:
+        """Same series and values; NaN equals nothing, as in promtool."""
+        return [labels for labels, _ in expected] == [labels for labels, _ in got] and all(
+            one == two
+            or (self._fuzzy and two in {math.nextafter(one, math.inf), math.nextafter(one, -math.inf)})
+            for (_, one), (_, two) in zip(expected, got, strict=True)
+        )
 
 
 def _clock(ms: int) -> str:
@@ -249,18 +195,16 @@ def _clock(ms: int) -> str:
 
 
 def _labels_text(labels: Labels) -> str:
-    return "{" + ", ".join(f'{name}="{value}"' for name, value in labels) + "}"
+    return "{" + ", ".join(f"{name}={go_quote(value)}" for name, value in labels) + "}"
 
 
-def _shown(alerts: Sequence[Alert]) -> str:
-    if not alerts:
-        return "[]"
+def _shown(alerts: Iterable[ExpectedAlert]) -> str:
     lines = [
         f"            {i}:\n              Labels:{_labels_text(labels)}\n"
         f"              Annotations:{_labels_text(texts)}"
         for i, (labels, texts) in enumerate(sorted(alerts))
     ]
-    return "[\n" + "\n".join(lines) + "\n            ]"
+    return "[\n" + "\n".join(lines) + "\n            ]" if lines else "[]"
 
 
 def _numbers(samples: Sequence[Sample]) -> str:

@@ -1,104 +1,121 @@
-"""Functions of alert templates, with Go's and Prometheus's way of printing numbers.
+"""The functions of alert templates: Go's own and Prometheus's, with their argument types and complaints.
 
-Sources: Go text/template and fmt, Prometheus template/template.go. `query` is bound by the caller.
+Sources: Go text/template (funcs.go), Prometheus template/template.go. What a function may ask of the world outside
+(a query, the address of the console) comes in a `World`.
 """
 
 from __future__ import annotations
 
+import html
+import json
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from urllib.parse import quote_plus
+from dataclasses import dataclass
+from ipaddress import ip_address
+from urllib.parse import quote_plus, urlsplit
 
 import re2
 
 from monitor.clock import to_datetime
-from rules.alerting.errors import TemplateError
+from rules.alerting.durations import parse_duration
+from rules.alerting.go_format import go_float, go_quote, go_text, sprintf
+from rules.alerting.template_values import AlertData, ArgMap, Moment, SampleValue, Value, go_type
 
-Value = str | float | int | bool | None | Mapping[str, "Value"] | Sequence["Value"]
-Function = Callable[..., Value]
-
-_VERB = re.compile(r"%([-+# 0]*)(\d+)?(?:\.(\d+))?([a-zA-Z%])")
-_WORD = re.compile(r"(^|\s)(\S)")
-_DURATION = re.compile(r"(\d+)(ms|[smhdwy])")
-_SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800, "y": 31536000}
+QueryFunction = Callable[[str], Sequence[SampleValue]]
+_GROUP = re.compile(r"\$(?:\$|\{(\w+)\}|(\w+)|())")
+_MAX_INT64 = float(1 << 63)
 
 
-def go_float(value: float) -> str:
-    """A float as Go prints it with %v: shortest digits, exponent form below 1e-4 and from 1e6 on."""
-    if math.isnan(value):
-        return "NaN"
-    if math.isinf(value):
-        return "+Inf" if value > 0 else "-Inf"
-    mantissa, _, exponent = f"{value!r}".lower().partition("e")
-    sign = "-" if mantissa.startswith("-") else ""
-    whole, _, fraction = mantissa.lstrip("-").partition(".")
-    digits = (whole + fraction).lstrip("0")
-    if not digits.strip("0"):
-        return sign + "0"
-    point = len(whole) + int(exponent or 0) - (len(whole + fraction) - len(digits))
-    digits = digits.rstrip("0")
-    power = point - 1
-    if power < -4 or power >= 6:
-        tail = f".{digits[1:]}" if len(digits) > 1 else ""
-        return f"{sign}{digits[0]}{tail}e{'-' if power < 0 else '+'}{abs(power):02d}"
-    if point <= 0:
-        return f"{sign}0.{'0' * -point}{digits}"
-    if point >= len(digits):
-        return sign + digits + "0" * (point - len(digits))
-    return f"{sign}{digits[:point]}.{digits[point:]}"
+class CallError(Exception):
+    """A function refuses its arguments; the message is Go's."""
 
 
-def go_text(value: Value) -> str:
-    """Any value as Go prints it with %v."""
-    if value is None:
-        return "<no value>"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, float):
-        return go_float(value)
-    if isinstance(value, Mapping):
-        return "map[" + " ".join(f"{k}:{go_text(value[k])}" for k in sorted(value)) + "]"
-    if isinstance(value, str | int):
-        return str(value)
-    return "[" + " ".join(go_text(item) for item in value) + "]"
+def _no_query(_expression: str) -> Sequence[SampleValue]:
+    raise CallError("query is not available here")
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What templates may know of the outside. `query` may raise CallError. `now` is in ms."""
+
+    query: QueryFunction = _no_query
+    external_url: str = ""
+    now: int = 0
+
+
+NO_WORLD = World()
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """A function with the Go types of its parameters; `rest` is the type of any number of further ones."""
+
+    call: Callable[..., Value]
+    params: tuple[str, ...] = ()
+    rest: str | None = None
+
+
+def compatible(value: Value, kind: str) -> bool:
+    """Whether a value may be handed to a parameter of a Go type."""
+    if kind == "string":
+        return isinstance(value, str)
+    if kind == "float":
+        return isinstance(value, float)
+    if kind == "*template.sample":
+        return isinstance(value, SampleValue)
+    if kind == "template.queryResult":
+        return isinstance(value, Sequence) and not isinstance(value, str)
+    return True
+
+
+def truth(value: Value) -> bool:
+    """Go's truth: zero, nil and the empty are false; NaN is true."""
+    return True if isinstance(value, Moment | SampleValue | AlertData) else bool(value)
+
+
+# Prometheus's numbers in people's units.
 
 
 def _number(value: Value) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise TemplateError(f"{go_text(value)!r} is not a number")
-    try:
-        return float(value)
-    except ValueError:
-        raise TemplateError(f"{value!r} is not a number") from None
-
-
-def _text(value: Value) -> str:
-    if not isinstance(value, str):
-        raise TemplateError(f"expected a string, got {go_text(value)}")
-    return value
+    if isinstance(value, str):
+        try:
+            if value != value.strip():
+                raise ValueError
+            return float(value.replace("_", "~"))
+        except ValueError:
+            raise CallError(f"strconv.ParseFloat: parsing {go_quote(value)}: invalid syntax") from None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise CallError(f"can't convert {go_type(value)} to float")
+    return float(value)
 
 
 def _short(value: float) -> str:
     return go_float(value) if not math.isfinite(value) else f"{value:.4g}"
 
 
+def _scaled(number: float) -> str:
+    """Below 1: a thousandfold until it is not, with the prefix for that."""
+    prefix = ""
+    for step in "munpfazy":
+        if abs(number) >= 1:
+            break
+        prefix, number = step, number * 1000
+    return _short(number) + prefix
+
+
 def humanize(value: Value) -> str:
-    """Four significant digits with a decimal prefix: 1234567 -> 1.235M."""
+    """Four significant digits with a metric prefix: 1234567 -> 1.235M."""
     number = _number(value)
     if number == 0 or not math.isfinite(number):
         return _short(number)
+    if abs(number) < 1:
+        return _scaled(number)
     prefix = ""
-    if abs(number) >= 1:
-        for step in "kMGTPEZY":
-            if abs(number) < 1000:
-                break
-            prefix, number = step, number / 1000
-    else:
-        for step in "munpfazy":
-            if abs(number) >= 1:
-                break
-            prefix, number = step, number * 1000
+    for step in "kMGTPEZY":
+        if abs(number) < 1000:
+            break
+        prefix, number = step, number / 1000
     return _short(number) + prefix
 
 
@@ -120,18 +137,10 @@ def humanize_duration(value: Value) -> str:
     number = _number(value)
     if not math.isfinite(number):
         return _short(number)
-    if number == 0:
-        return "0s"
     if abs(number) < 1:
-        prefix = ""
-        for step in "munpfazy":
-            if abs(number) >= 1:
-                break
-            prefix, number = step, number * 1000
-        return f"{_short(number)}{prefix}s"
+        return ("0" if number == 0 else _scaled(number)) + "s"
     sign = "-" if number < 0 else ""
-    whole = int(abs(number))
-    days, rest = divmod(whole, 86400)
+    days, rest = divmod(int(abs(number)), 86400)
     hours, rest = divmod(rest, 3600)
     minutes, seconds = divmod(rest, 60)
     if days:
@@ -148,200 +157,281 @@ def humanize_percentage(value: Value) -> str:
     return _short(_number(value) * 100) + "%"
 
 
-def humanize_timestamp(value: Value) -> str:
-    """Seconds since the epoch as a UTC time."""
+def _time(value: Value) -> Moment | float:
+    """Seconds since the epoch as a time; NaN and Inf stay as they are."""
     number = _number(value)
     if not math.isfinite(number):
-        return _short(number)
-    moment = to_datetime(round(number * 1000))
-    fraction = f".{moment.microsecond:06d}".rstrip("0").rstrip(".")
-    return f"{moment:%Y-%m-%d %H:%M:%S}{fraction} +0000 UTC"
+        return number
+    if not -_MAX_INT64 <= number * 1e9 < _MAX_INT64:
+        raise CallError(
+            f"{go_float(number)} cannot be represented as a nanoseconds timestamp since it overflows int64"
+        )
+    return Moment(to_datetime(int(number * 1e9) // 1_000_000))
 
 
-def printf(form: Value, *args: Value) -> str:
-    """Go's fmt.Sprintf for the verbs %v %s %q %d %f %e %g %t %x %%."""
-    given = iter(args)
-    missing = object()
+def humanize_timestamp(value: Value) -> str:
+    """Seconds since the epoch as a UTC time."""
+    return go_text(_time(value))
 
-    def one(match: re.Match[str]) -> str:
-        flags, width, precision, verb = match.groups()
-        if verb == "%":
-            return "%"
-        value = next(given, missing)
-        if value is missing:
-            return f"%!{verb}(MISSING)"
-        shown = _verb(verb, precision, flags, value)  # type: ignore[arg-type]
-        return _pad(shown, flags, width)
 
-    text = _VERB.sub(one, _text(form))
-    rest = list(given)
-    if rest:
-        text += f"%!(EXTRA {', '.join(f'{_kind(v)}={go_text(v)}' for v in rest)})"
+def _to_time(value: Value) -> Moment:
+    moment = _time(value)
+    if isinstance(moment, float):
+        raise CallError(f"{go_float(moment)} cannot be represented as a nanoseconds timestamp")
+    return moment
+
+
+def _parse_duration(text: str) -> float:
+    try:
+        return parse_duration(text) / 1000
+    except ValueError as error:
+        raise CallError(str(error)) from None
+
+
+# Text.
+
+
+def title(text: str) -> str:
+    """Go's strings.Title: the first letter of every word in upper case."""
+    parts, inside = [], False
+    for char in text:
+        parts.append(char if inside else char.title() if len(char.title()) == 1 else char)
+        inside = char == "_" or char.isalnum() or not (char.isascii() or char.isspace())
+    return "".join(parts)
+
+
+def _regex(pattern: str, calling: str = "") -> re2._Regexp:
+    try:
+        return re2.compile(pattern)
+    except re2.error as error:
+        shown = error.args[0].decode() if error.args and isinstance(error.args[0], bytes) else str(error)
+        wrong = pattern if len(pattern) < 80 else pattern[:80]
+        prefix = f"regexp: Compile(`{wrong}`): " if calling else ""
+        raise CallError(f"{prefix}error parsing regexp: {_go_words(shown)}") from None
+
+
+def _go_words(message: str) -> str:
+    """RE2 says of `(`: `missing ): (`; Go says: missing closing ): `(`."""
+    words, colon, at = message.partition(": ")
+    words = "missing closing )" if words == "missing )" else words
+    return f"{words}: `{at}`" if colon else words
+
+
+def _replace(pattern: str, replacement: str, text: str) -> str:
+    regex = _regex(pattern, "compile")
+
+    def one(match: re2._Match) -> str:  # the groups as Go names them: $1, ${1}, $name
+        def group(reference: re.Match[str]) -> str:
+            if reference[0] == "$$":
+                return "$"
+            name = reference[1] or reference[2]
+            if not name:
+                return reference[0]
+            key: int | str = int(name) if name.isdecimal() else name
+            try:
+                return str(match.group(key) or "")
+            except (IndexError, KeyError):
+                return ""
+
+        return _GROUP.sub(group, replacement)
+
+    return str(regex.sub(one, text))
+
+
+def _split_host(text: str) -> tuple[str, str] | None:
+    """Host and port as Go's net.SplitHostPort; None where that fails."""
+    if text.startswith("["):
+        host, bracket, port = text[1:].partition("]")
+        return (host, port[1:]) if bracket and port.startswith(":") and ":" not in port[1:] else None
+    host, colon, port = text.partition(":")
+    return (host, port) if colon and ":" not in port and not set("[]") & set(text) else None
+
+
+def _strip_port(text: str) -> str:
+    found = _split_host(text)
+    return text if found is None else found[0]
+
+
+def _strip_domain(text: str) -> str:
+    host, port = _split_host(text) or (text, "")
+    try:
+        ip_address(host.partition("%")[0] if ":" in host else host)
+    except ValueError:
+        short = host.split(".", 1)[0]
+        return f"{short}:{port}" if port else short
     return text
 
 
-def _pad(text: str, flags: str, width: str | None) -> str:
-    if not width:
-        return text
-    if "-" in flags:
-        return text.ljust(int(width))
-    return text.zfill(int(width)) if "0" in flags else text.rjust(int(width))
+def _link(tab: int) -> Callable[..., str]:
+    return lambda _world, expr: f"/graph?g0.expr={quote_plus(expr, safe='~')}&g0.tab={tab}"
 
 
-def _verb(verb: str, precision: str | None, flags: str, value: Value) -> str:
-    plus = "+" if "+" in flags else ""
-    if verb in "feEgG" and isinstance(value, float):
-        if not math.isfinite(value):
-            return go_float(value)
-        if precision is None and verb in "gG":
-            return go_float(value)
-        return f"{value:{plus}.{precision or 6}{verb}}"
-    if verb == "d" and isinstance(value, int) and not isinstance(value, bool):
-        return f"{value:{plus}d}"
-    if verb == "x" and isinstance(value, int):
-        return f"{value:x}"
-    if verb == "t" and isinstance(value, bool):
-        return go_text(value)
-    if verb in "sq" and isinstance(value, str):
-        cut = value[: int(precision)] if precision else value
-        return cut if verb == "s" else '"' + cut.replace("\\", "\\\\").replace('"', '\\"') + '"'
-    if verb in "sv" and not (verb == "s" and isinstance(value, int | float)):
-        return go_text(value)
-    return f"%!{verb}({_kind(value)}={go_text(value)})"
+def _javascript(text: str) -> str:
+    return json.dumps(text)[1:-1].replace("'", "\\'").replace("<", "\\u003C").replace(">", "\\u003E")
 
 
-def _kind(value: Value) -> str:
-    kinds = {bool: "bool", int: "int", float: "float64", str: "string", type(None): "<nil>"}
-    return kinds.get(type(value), "map[string]string")
+def _joined(args: Sequence[Value]) -> str:
+    """Go's Sprint: a blank between two operands when neither is a string."""
+    parts: list[str] = []
+    for i, arg in enumerate(args):
+        if i and not isinstance(arg, str) and not isinstance(args[i - 1], str):
+            parts.append(" ")
+        parts.append(go_text(arg))
+    return "".join(parts)
 
 
-def truth(value: Value) -> bool:
-    """Go's truth: empty and zero are false."""
-    return bool(value)
+def _text_of(args: Sequence[Value]) -> str:
+    return args[0] if len(args) == 1 and isinstance(args[0], str) else _joined(args)
 
 
-def _parse_duration(value: Value) -> float:
-    text = _text(value)
-    if text != "0" and not re.fullmatch(r"-?(\d+(ms|[smhdwy]))+", text):
-        raise TemplateError(f"not a valid duration: {text!r}")
-    total = sum(int(n) * _SECONDS[unit] for n, unit in _DURATION.findall(text))
-    return -total if text.startswith("-") else float(total)
+# Samples and collections.
 
 
-def _first(items: Value) -> Value:
-    if isinstance(items, Sequence) and not isinstance(items, str) and items:
+def _first(items: Sequence[Value]) -> Value:
+    if items:
         return items[0]
-    raise TemplateError("first() called on a vector with no elements")
+    raise CallError("first() called on vector with no elements")
 
 
-def _sample(item: Value, name: str) -> Value:
-    if not isinstance(item, Mapping) or name not in item:
-        raise TemplateError("expected a sample of a query")
-    return item[name]
+def _sorted(name: str, items: Sequence[SampleValue]) -> Sequence[Value]:
+    return sorted(items, key=lambda item: item.Labels.get(name, ""))
 
 
-def _label(name: Value, sample: Value) -> Value:
-    labels = _sample(sample, "Labels")
-    return labels.get(_text(name), "") if isinstance(labels, Mapping) else ""
-
-
-def _sort_by_label(name: Value, items: Value) -> Value:
-    if not isinstance(items, Sequence) or isinstance(items, str):
-        raise TemplateError("sortByLabel needs the result of a query")
-    return sorted(items, key=lambda item: str(_label(name, item)))
+def _length(value: Value) -> int:
+    if isinstance(value, str):
+        return len(value.encode())
+    if isinstance(value, Mapping | Sequence):
+        return len(value)
+    raise CallError("len of nil pointer" if value is None else f"len of type {go_type(value)}")
 
 
 def _index(container: Value, *keys: Value) -> Value:
     for key in keys:
+        if container is None:
+            raise CallError("index of nil pointer")
         if isinstance(container, Mapping):
-            container = container.get(_text(key), "")
-        elif isinstance(container, Sequence) and not isinstance(container, str) and isinstance(key, int):
-            if not 0 <= key < len(container):
-                raise TemplateError(f"index out of range: {key}")
-            container = container[key]
+            if not isinstance(key, str):
+                raise CallError(f"value has type {go_type(key)}; should be string")
+            container = container.get(key, None if isinstance(container, ArgMap) else "")
+            continue
+        if isinstance(key, bool) or not isinstance(key, int):
+            raise CallError(f"cannot index slice/array with type {go_type(key)}")
+        items: Sequence[Value] | bytes
+        if isinstance(container, str):
+            items = container.encode()
+        elif isinstance(container, Sequence):
+            items = container
         else:
-            raise TemplateError(f"cannot index {go_text(container)}")
+            raise CallError(f"can't index item of type {go_type(container)}")
+        if not 0 <= key < len(items):
+            raise CallError(f"index out of range: {key}" if key >= 0 else f"negative slice index: {key}")
+        container = items[key]
     return container
 
 
-def _order(left: Value, right: Value) -> int:
+def _slice(text: Value, *bounds: Value) -> Value:
+    if not isinstance(text, str | Sequence) or len(bounds) > 2:
+        raise CallError(f"can't slice item of type {go_type(text)}")
+    items = text.encode() if isinstance(text, str) else text
+    numbers = [bound for bound in bounds if isinstance(bound, int) and not isinstance(bound, bool)]
+    if len(numbers) != len(bounds) or any(not 0 <= number <= len(items) for number in numbers):
+        raise CallError(f"index out of range: {go_text(bounds[-1])}")
+    start, stop = [*numbers, *([0, len(items)][len(numbers) :])]
+    if start > stop:
+        raise CallError(f"invalid slice index: {start} > {stop}")
+    cut = items[start:stop]
+    return cut.decode(errors="replace") if isinstance(cut, bytes) else cut
+
+
+# Comparisons: only like with like, as Go has it.
+
+
+def _kind(value: Value) -> str:
+    if isinstance(value, bool | int | float | str):
+        return go_type(value)
+    if value is None:
+        return "nil"
+    if isinstance(value, Mapping):
+        raise CallError(f"uncomparable type {go_type(value)}: {go_text(value)}")
+    raise CallError("invalid type for comparison")
+
+
+def _equal(left: Value, *others: Value) -> bool:
+    if not others:
+        raise CallError("missing argument for comparison")
+    for other in others:
+        if _kind(left) != _kind(other) and None not in (left, other):
+            raise CallError("incompatible types for comparison")
+        if left == other:
+            return True
+    return False
+
+
+def _less(left: Value, right: Value) -> bool:
+    if _kind(left) != _kind(right):
+        raise CallError("incompatible types for comparison")
     if isinstance(left, str) and isinstance(right, str):
-        return (left > right) - (left < right)
-    one, two = _number(left), _number(right)
-    return (one > two) - (one < two)
+        return left < right
+    if isinstance(left, bool) or not (isinstance(left, int | float) and isinstance(right, int | float)):
+        raise CallError("invalid type for comparison")
+    return left < right
 
 
-def _strip_port(value: Value) -> str:
-    text = _text(value)
-    if text.startswith("["):
-        return text[1:].partition("]")[0]
-    return text.rpartition(":")[0] if text.count(":") == 1 else text
+def _html(text: str) -> str:
+    return html.escape(text).replace("&quot;", "&#34;").replace("&#x27;", "&#39;")
 
 
-def _strip_domain(value: Value) -> str:
-    text = _text(value)
-    host, colon, port = text.partition(":")
-    if re.fullmatch(r"[0-9.]+", host) or text.startswith("["):
-        return text
-    return host.split(".", 1)[0] + colon + port
-
-
-def _regex(pattern: Value) -> re2._Regexp:
-    try:
-        return re2.compile(_text(pattern))
-    except re2.error as error:
-        raise TemplateError(f"not a regular expression: {pattern!r}: {error}") from None
-
-
-def _replace(pattern: Value, replacement: Value, text: Value) -> str:
-    return str(_regex(pattern).sub(re.sub(r"\$\{?(\d)\}?", r"\\\1", _text(replacement)), _text(text)))
-
-
-def _last_true(stop: bool) -> Function:
-    def choose(*args: Value) -> Value:
-        for arg in args:
-            if truth(arg) is stop:
-                return arg
-        return args[-1]
-
-    return choose
+def _pure(call: Callable[..., Value], *params: str, rest: str | None = None) -> Function:
+    return Function(lambda _world, *args: call(*args), params, rest)
 
 
 FUNCTIONS: Mapping[str, Function] = {
-    "humanize": humanize,
-    "humanize1024": humanize1024,
-    "humanizeDuration": humanize_duration,
-    "humanizePercentage": humanize_percentage,
-    "humanizeTimestamp": humanize_timestamp,
-    "printf": printf,
-    "print": lambda *args: "".join(go_text(a) for a in args),
-    "println": lambda *args: " ".join(go_text(a) for a in args) + "\n",
-    "title": lambda text: _WORD.sub(lambda m: m[1] + m[2].upper(), _text(text)),
-    "toUpper": lambda text: _text(text).upper(),
-    "toLower": lambda text: _text(text).lower(),
-    "len": len,
-    "index": _index,
-    "eq": lambda left, *others: any(left == other for other in others),
-    "ne": lambda left, right: left != right,
-    "lt": lambda left, right: _order(left, right) < 0,
-    "le": lambda left, right: _order(left, right) <= 0,
-    "gt": lambda left, right: _order(left, right) > 0,
-    "ge": lambda left, right: _order(left, right) >= 0,
-    "and": _last_true(stop=False),
-    "or": _last_true(stop=True),
-    "not": lambda value: not truth(value),
-    "match": lambda pattern, text: _regex(pattern).search(_text(text)) is not None,
-    "reReplaceAll": _replace,
-    "stripPort": _strip_port,
-    "stripDomain": _strip_domain,
-    "parseDuration": _parse_duration,
-    "first": _first,
-    "label": _label,
-    "value": lambda sample: _sample(sample, "Value"),
-    "strvalue": lambda sample: _label("__value__", sample),
-    "sortByLabel": _sort_by_label,
-    "urlquery": lambda text: quote_plus(go_text(text)),
-    "safeHtml": lambda text: text,
-    "externalURL": lambda: "",
-    "pathPrefix": lambda: "",
+    # Go
+    "and": _pure(lambda *args: args[-1], "any", rest="any"),
+    "or": _pure(lambda *args: args[-1], "any", rest="any"),
+    "not": _pure(lambda value: not truth(value), "any"),
+    "len": _pure(_length, "any"),
+    "index": _pure(_index, "any", rest="any"),
+    "slice": _pure(_slice, "any", rest="any"),
+    "print": _pure(lambda *args: _joined(args), rest="any"),
+    "println": _pure(lambda *args: " ".join(go_text(arg) for arg in args) + "\n", rest="any"),
+    "printf": _pure(lambda form, *args: sprintf(form, args), "string", rest="any"),
+    "html": _pure(lambda *args: _html(_text_of(args)), rest="any"),
+    "js": _pure(lambda *args: _javascript(_text_of(args)), rest="any"),
+    "urlquery": _pure(lambda *args: quote_plus(_text_of(args), safe="~"), rest="any"),
+    "eq": _pure(_equal, "any", rest="any"),
+    "ne": _pure(lambda left, right: not _equal(left, right), "any", "any"),
+    "lt": _pure(_less, "any", "any"),
+    "le": _pure(lambda left, right: _less(left, right) or left == right, "any", "any"),
+    "gt": _pure(lambda left, right: not (_less(left, right) or left == right), "any", "any"),
+    "ge": _pure(lambda left, right: not _less(left, right), "any", "any"),
+    # Prometheus
+    "query": Function(lambda world, expr: world.query(expr), ("string",)),
+    "first": _pure(_first, "template.queryResult"),
+    "label": _pure(lambda name, sample: sample.Labels.get(name, ""), "string", "*template.sample"),
+    "value": _pure(lambda sample: sample.Value, "*template.sample"),
+    "strvalue": _pure(lambda sample: sample.Labels.get("__value__", ""), "*template.sample"),
+    "sortByLabel": _pure(_sorted, "string", "template.queryResult"),
+    "args": _pure(lambda *args: ArgMap({f"arg{i}": arg for i, arg in enumerate(args)}), rest="any"),
+    "humanize": _pure(humanize, "any"),
+    "humanize1024": _pure(humanize1024, "any"),
+    "humanizeDuration": _pure(humanize_duration, "any"),
+    "humanizePercentage": _pure(humanize_percentage, "any"),
+    "humanizeTimestamp": _pure(humanize_timestamp, "any"),
+    "toTime": _pure(_to_time, "any"),
+    "parseDuration": _pure(_parse_duration, "string"),
+    "title": _pure(title, "string"),
+    "toUpper": _pure(lambda text: text.upper(), "string"),
+    "toLower": _pure(lambda text: text.lower(), "string"),
+    "match": _pure(lambda pattern, text: _regex(pattern).search(text) is not None, "string", "string"),
+    "reReplaceAll": _pure(_replace, "string", "string", "string"),
+    "stripPort": _pure(_strip_port, "string"),
+    "stripDomain": _pure(_strip_domain, "string"),
+    "safeHtml": _pure(lambda text: text, "string"),
+    "graphLink": Function(_link(0), ("string",)),
+    "tableLink": Function(_link(1), ("string",)),
+    "urlQueryEscape": _pure(lambda text: quote_plus(text, safe="~"), "string"),
+    "now": Function(lambda world: world.now / 1000),
+    "externalURL": Function(lambda world: world.external_url),
+    "pathPrefix": Function(lambda world: urlsplit(world.external_url).path),
 }

@@ -15,10 +15,13 @@ from hypothesis import strategies as st
 
 from monitor.metrics.memory import MemoryStore
 from monitor.metrics.promql.engine import PromqlEngine
+from rules.alerting.durations import parse_duration
 from rules.alerting.errors import RuleFileError, TemplateError
-from rules.alerting.files import AlertRule, RecordRule, load_rule_file, parse_duration, parse_rules
+from rules.alerting.files import AlertRule, RecordRule, load_rule_file, parse_rules
+from rules.alerting.go_format import go_float
 from rules.alerting.template import expand, parse_template
-from rules.alerting.template_functions import go_float, humanize_duration
+from rules.alerting.template_functions import World, humanize_duration
+from rules.alerting.template_values import SampleValue
 
 COMPILE = PromqlEngine(MemoryStore()).compile
 GOOD = """
@@ -162,9 +165,9 @@ def test_templates_expand_exactly_as_prometheus_expands_them(tmp_path: Path) -> 
     labels = {"__name__": "up", "device": "sw-1"}
     tests = []
     for i, value in enumerate(VALUES):
-        query = lambda _expr, value=value: [{"Labels": labels, "Value": value}]  # noqa: E731
+        world = World(lambda _expr, value=value: [SampleValue(labels, value)])
         expected = {
-            k: expand(parse_template(text), labels, value, query=query) for k, text in annotations.items()
+            k: expand(parse_template(text), labels, value, world=world) for k, text in annotations.items()
         }
         alert = {"exp_labels": {"device": "sw-1"}, "exp_annotations": expected}
         tests.append({"eval_time": f"{i}m", "alertname": "A", "exp_alerts": [alert]})
@@ -185,7 +188,7 @@ def test_a_function_that_cannot_is_a_template_error() -> None:
 @pytest.mark.parametrize(
     "text",
     ["{{ $labels.a", "{{ nope }}", "{{ if true }}", "{{ end }}", "{{ $x }}", "{{ 1 | }}", "{{ | }}", '{{ "a }}',
-     "{{ ( 1 }}", "{{ if }}{{ end }}", "{{ else }}", "{{ 1 2 }}", "{{" * 3, "{{if true}}" * 50, "x" * 20_000],
+     "{{ ( 1 }}", "{{ if }}{{ end }}", "{{ else }}", "{{ 1 .a }", "{{ 'ab' }}", "{{" * 3, "{{if true}}" * 50, "x" * 20_000],
 )  # fmt: skip
 def test_bad_templates(text: str) -> None:
     with pytest.raises(TemplateError):
