@@ -6,6 +6,7 @@ import math
 import re
 from datetime import datetime
 from decimal import Decimal
+from types import MappingProxyType
 
 from monitor.metrics.errors import QueryError
 
@@ -16,6 +17,12 @@ _DURATION = re.compile(
 _NUMBER = re.compile(r"[-+]?(?:(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?|inf|infinity|nan)", re.ASCII | re.IGNORECASE)
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[-+]\d\d:\d\d)", re.ASCII)
 _LARGEST_MS = 1 << 53
+_BORDERS = MappingProxyType(  # as Prometheus's own clients write them
+    {
+        "-292273086-05-16T16:47:06Z": -_LARGEST_MS,
+        "292277025-08-18T07:12:54.999999999Z": _LARGEST_MS,
+    }
+)
 _SHOWN_CHARS = 80
 
 
@@ -46,9 +53,15 @@ def seconds_text(ms: int) -> str:
 
 
 def time_ms(text: str, parameter: str = "time") -> int:
-    """Unix seconds (with fraction) or RFC 3339 as milliseconds. Raises QueryError naming the parameter."""
-    if _NUMBER.fullmatch(text):
-        return _in_range(float(text) * 1000, text, parameter)
+    """Unix seconds (with fraction) or RFC 3339 as milliseconds. Raises QueryError naming the parameter.
+
+    Clients ask from the beginning to the end of their own time: what lies beyond ours (some 285,000 years from 1970)
+    is its border.
+    """
+    if _NUMBER.fullmatch(text) and not math.isnan(value := float(text)):
+        return round(max(-_LARGEST_MS, min(_LARGEST_MS, value * 1000)))
+    if text in _BORDERS:
+        return _BORDERS[text]
     if _RFC3339.fullmatch(text):
         try:
             moment = datetime.fromisoformat(text.replace(",", "."))

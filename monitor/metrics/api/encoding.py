@@ -1,8 +1,8 @@
 """Query results as the bytes of Prometheus's `data`.
 
 Byte for byte what Prometheus writes: values as Go's shortest decimals in strings, time stamps as seconds with three
-decimals or none. Columns of numbers are formatted as a whole, so that a day of one series takes a fraction of a
-millisecond.
+decimals or none (of scalars and strings: as few as needed). Columns of numbers are formatted as a whole, so that a
+day of one series takes a fraction of a millisecond.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 import orjson
 
 from monitor.metrics.interface import Floats, Ints, Labels, Matrix, RawMatrix, Result, Scalar, Text, Vector
-from monitor.metrics.notation import number, seconds_text
+from monitor.metrics.notation import number, seconds, seconds_text
 
 _COLUMN = orjson.OPT_SERIALIZE_NUMPY
 _FRACTIONS = (b"", *(b".%03d" % ms for ms in range(1, 1000)))
@@ -31,12 +31,12 @@ def result_json(result: Result) -> bytes:
             return _typed(b"vector", found)
         case Scalar(at_ms=at, value=value):
             return b'{"resultType":"scalar","result":[%b,"%b"]}' % (
-                seconds_text(at).encode(),
+                orjson.dumps(seconds(at)),
                 number(value).encode(),
             )
         case Text(at_ms=at, value=text):
             return b'{"resultType":"string","result":[%b,%b]}' % (
-                seconds_text(at).encode(),
+                orjson.dumps(seconds(at)),
                 orjson.dumps(text),
             )
         case RawMatrix(series=series):

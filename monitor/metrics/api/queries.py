@@ -15,6 +15,7 @@ from monitor.metrics.api.answers import success
 from monitor.metrics.api.arguments import Arguments, read_arguments
 from monitor.metrics.api.encoding import matrix_json, result_json
 from monitor.metrics.api.parts import TRUNCATED, Parts, client_gone
+from monitor.metrics.errors import QueryError
 from monitor.metrics.interface import Limits, Matrix, QueryControl, QueryReport, RawMatrix, Result, Vector
 from monitor.metrics.promql.compile import pretty
 
@@ -53,7 +54,9 @@ class QueryViews:
     def query_exemplars(self) -> Response:
         """Exemplars are not kept, so there are none of any expression."""
         arguments = read_arguments()
-        arguments.interval(self.parts.clock.now_ms())
+        start, end = arguments.interval(self.parts.clock.now_ms())
+        if end < start:
+            raise QueryError("end timestamp must not be before start timestamp")
         self.parts.queries.compile(arguments.required("query"))
         return success([])
 

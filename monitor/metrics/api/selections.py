@@ -34,7 +34,7 @@ class SelectionViews:
         most = arguments.limit()
         with self.parts.place():
             found: set[Labels] = set()
-            for matchers in selections:
+            for matchers in selections if start <= end else ():
                 found.update(self.parts.store.series(matchers, start, end))
             kept = sorted(found)[: most or None]
             data = b"[%b]" % b",".join(map(labels_json, kept))
@@ -60,7 +60,7 @@ class SelectionViews:
         most = arguments.limit()
         with self.parts.place():
             found: set[str] = set()
-            for matchers in selections:
+            for matchers in selections if start <= end else ():
                 found.update(read(matchers, start, end))
         kept = sorted(found)[: most or None]
         return success(kept, warnings=[TRUNCATED] if len(kept) < len(found) else [])

@@ -11,7 +11,6 @@ from flask import Response
 from monitor.metrics.api.answers import success
 from monitor.metrics.api.arguments import read_arguments
 from monitor.metrics.api.parts import Parts
-from monitor.metrics.errors import QueryError
 from monitor.metrics.interface import Matcher, MatchOp
 from monitor.metrics.metadata import MetricInfo
 
@@ -66,8 +65,6 @@ class TargetViews:
                 ]
                 if 0 < most <= len(found):
                     break
-        if not found:
-            raise QueryError("specified metadata not found", kind="not_found")
         return success(found[: most or None])
 
     def _metrics_of_targets(

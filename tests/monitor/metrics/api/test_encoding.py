@@ -58,7 +58,7 @@ def test_the_bytes_of_each_type() -> None:
         b'{"metric":{"__name__":"m","a":"q\\"\\n"},"value":[1795262400.007,"+Inf"]}]}'
     )
     assert result_json(Scalar(NOON, -0.0)) == b'{"resultType":"scalar","result":[1795262400,"-0"]}'
-    assert result_json(Text(-1500, '"')) == b'{"resultType":"string","result":[-1.500,"\\""]}'
+    assert result_json(Text(-1500, '"')) == b'{"resultType":"string","result":[-1.5,"\\""]}'
     raw = RawMatrix([(labels[:1], np.array([0, 20], np.int64), np.array([1e21, math.nan]))])
     assert result_json(raw) == (
         b'{"resultType":"matrix","result":[{"metric":{"__name__":"m"},"values":[[0,"1e+21"],[0.020,"NaN"]]}]}'
