@@ -20,7 +20,7 @@ KEPT = "kept"
 _log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, order=True)
 class Position:
     """How far a reader is: behind the frame at `frame` (its CRC is `crc`) of a segment; `offset` is where it ends.
 

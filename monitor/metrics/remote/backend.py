@@ -70,10 +70,15 @@ def access_of(settings: Settings, url: str, timeout: float) -> Access:
 
 
 class Backend:
-    """Asks one back end. Use one from one thread; `stop` may come from another and cuts what is under way."""
+    """Asks one back end. Use one from one thread; `stop` may come from another and cuts what is under way.
 
-    def __init__(self, access: Access) -> None:
+    `reopen`: a kept connection that was closed meanwhile is opened again without a word; otherwise it is an error,
+    as the back end may have been started anew.
+    """
+
+    def __init__(self, access: Access, *, reopen: bool = True) -> None:
         self._access = access
+        self._reopen = reopen
         self._guard = threading.Lock()
         self._connection: http.client.HTTPConnection | None = None
         self._headers: dict[str, str] = {}
@@ -86,12 +91,14 @@ class Backend:
         return f"{url.scheme}://{url.hostname}{f':{_port(url)}' if _port(url) else ''}{url.path}"
 
     def post(self, path: str, body: bytes, headers: Mapping[str, str]) -> Answer:
-        """POST below the URL. A kept connection that was closed meanwhile is opened again. Raises BackendError."""
+        """POST below the URL. Raises BackendError."""
         try:
             if self._connection is not None:
                 try:
                     return self._exchange(self._connection, path, body, headers)
                 except (http.client.HTTPException, ConnectionError):
+                    if not self._reopen:
+                        raise
                     self.close()
             return self._exchange(self._open(), path, body, headers)
         except (http.client.HTTPException, OSError, ValueError) as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -19,13 +19,14 @@ _SPAN = 1 << 44
 class Part:
     """One request.
 
-    `splits` is how often it was halved because the back end refused it; `again` says that it may have been taken
-    before, without an answer.
+    `splits` is how often it was halved because the back end refused it. `again`: it may have been taken before,
+    without an answer; `known`: it was taken before, and is sent again in case the back end lost it.
     """
 
     block: SampleBlock
     splits: int = 0
     again: bool = False
+    known: bool = False
 
     @property
     def size(self) -> int:
@@ -113,7 +114,8 @@ def halves(part: Part) -> list[Part]:
     middle = part.size // 2
     rows = np.arange(part.size)
     return [
-        Part(_rows(part.block, half), part.splits + 1, part.again) for half in (rows[:middle], rows[middle:])
+        replace(part, block=_rows(part.block, half), splits=part.splits + 1)
+        for half in (rows[:middle], rows[middle:])
     ]
 
 

@@ -1,8 +1,9 @@
 """How far forwarding is, and what became of it, in one small file that is replaced as a whole.
 
 `done` is behind the last frame whose samples were all answered; `until` is behind the last frame of the batch that is
-under way. After a crash the same batch is sent first: a back end that refuses what it already has (Prometheus) then
-refuses nothing new with it.
+under way. After a crash the same batch is sent again: a back end that refuses what it already has (Prometheus) then
+refuses nothing new with it. `settled` is behind the last frame answered so long ago that the back end has it on its
+disk by now; what was answered later is sent again after an outage (VictoriaMetrics answers before it has written).
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ class Cursor:
     """
 
     target: str
+    settled: Position = field(default_factory=Position)
     done: Position = field(default_factory=Position)
     until: Position | None = None
     sent: int = 0
@@ -50,6 +52,7 @@ def load_cursor(folder: Path, target: str = "") -> Cursor:
     path = folder / CURSOR_FILE
     try:
         document = orjson.loads(path.read_bytes())
+        document["settled"] = Position(**document["settled"])
         document["done"] = Position(**document["done"])
         document["until"] = Position(**document["until"]) if document["until"] else None
         cursor = Cursor(**document)

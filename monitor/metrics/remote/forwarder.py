@@ -33,6 +33,7 @@ LINGER_SECONDS = 1.0
 FIRST_DELAY = 0.5
 MAX_DELAY = 60.0
 MAX_RETRY_AFTER = 300.0
+SETTLE_SECONDS = 30.0
 _SPLITS = 5
 _CLOSED = frozenset({401, 403, 404, 405, 407, 408, 425, 429})
 _HEADERS: Mapping[str, str] = {
@@ -86,6 +87,7 @@ class _Batch:
     until: Position
     oldest_ms: int
     parts: deque[Part]
+    size: int
     sent: int = 0
     dropped: Counter[str] = field(default_factory=Counter)
     refused: int = 0
@@ -99,18 +101,18 @@ class Forwarder:
     ) -> None:
         self._reader = reader
         self._names = Names(labels_of)
-        self._order = Order()
         self._door = door
         self._folder = folder
         self._clock = clock
         self._keep = keep
         self._cursor = load_cursor(folder, door.name)
         self._unsaved = False
-        self._repeat = self._cursor.until
         self._batch: _Batch | None = None
+        self._answered: deque[tuple[float, Position]] = deque()
         self._delay = 0.0
         self._sent_at = clock.monotonic() - LINGER_SECONDS
         self._stopping = threading.Event()
+        self._rewind()
 
     def run(self) -> None:
         """Forward until stopped."""
@@ -134,7 +136,7 @@ class Forwarder:
         if self._unsaved:
             save_cursor(self._folder, self._cursor)
             self._unsaved = False
-            self._reader.release(self._cursor.done)
+            self._reader.release(self._cursor.settled)
 
     def state(self) -> ForwardState:
         """For metrics; may be called from any thread."""
@@ -152,43 +154,65 @@ class Forwarder:
                 return wait
         return self._send(self._batch)
 
+    def _rewind(self) -> None:
+        """Go back to what the back end surely has on its disk; what follows is sent as if it were new."""
+        cursor = self._cursor
+        self._read = cursor.settled
+        self._marks = deque(mark for mark in (cursor.done, cursor.until) if mark and mark > cursor.settled)
+        self._answered.clear()
+        self._order = Order()
+        self._batch = None
+
     def _gather(self) -> float:
         """Put the next batch together, unless little is waiting and more may come within the second."""
         entries, until = self._next_entries()
         if not entries:
-            self._repeat = None
+            self._marks.clear()
             self.save()
             return LINGER_SECONDS / 2
+        size = sum(len(entry.series) for entry in entries)
         rest = self._sent_at + LINGER_SECONDS - self._clock.monotonic()
-        if self._repeat is None and rest > 0 and sum(len(e.series) for e in entries) < BATCH_SAMPLES:
+        if not self._marks and rest > 0 and size < BATCH_SAMPLES:
             return rest
-        self._change(until=until)
+        cursor = self._cursor
+        known = until <= cursor.done
+        again = not known and cursor.until is not None and until <= cursor.until
+        self._change(until=max(until, cursor.until or until))
         self.save()
         for entry in entries:
             self._names.learn(entry)
         parts, unnamed = parts_of(entries, self._names, self._order, BATCH_SAMPLES)
-        if self._repeat is not None:
-            parts = [replace(part, again=True) for part in parts]
-            self._repeat = None
-        self._batch = _Batch(until, int(entries[0].timestamps.max(initial=0)), deque(parts))
-        if unnamed:
+        parts = [replace(part, known=known, again=again) for part in parts]
+        self._batch = _Batch(until, int(entries[0].timestamps.max(initial=0)), deque(parts), size)
+        if unnamed and not known:
             self._batch.dropped["unnamed"] = unnamed
             log.error("samples without a series name cannot be forwarded", samples=unnamed)
         return 0.0
 
     def _next_entries(self) -> tuple[list[Entry], Position]:
-        """What the next batch is made of: after a crash what the last one was, to the frame."""
+        """What the next batch is made of: after an outage what it was before, to the frame."""
         entries: list[Entry] = []
-        until = self._cursor.done
+        until = self._read
+        while self._marks and self._marks[0] <= until:
+            self._marks.popleft()
         count = 0
         for found in self._reader.frames(until):
+            if found.after <= self._read:
+                self._start_over(Position(found.after.segment))
             entry = unpack(found.payload)
             entries.append(entry)
             until = found.after
             count += len(entry.series)
-            if count >= BATCH_SAMPLES or (self._repeat is not None and _passed(until, self._repeat)):
+            if count >= BATCH_SAMPLES or (self._marks and self._marks[0] <= until):
                 break
         return entries, until
+
+    def _start_over(self, position: Position) -> None:
+        """The log is not the one that was read (mended, restored): what comes now counts as new."""
+        self._read = position
+        self._marks.clear()
+        self._answered.clear()
+        self._change(settled=position, done=position, until=None)
 
     def _send(self, batch: _Batch) -> float:
         """Send what is left of a batch."""
@@ -197,30 +221,46 @@ class Forwarder:
             answer = self._ask(part)
             if answer is None or _is_closed(answer.status):
                 batch.parts[0] = replace(part, again=True)
+                if self._answered and (answer is None or answer.status >= 500):
+                    # It may have been killed, and come back without what it answered last.
+                    self._rewind()
                 return self._later(answer)
             self._delay = 0.0
             batch.parts.popleft()
             if answer.status < 300:
-                batch.sent += part.size
+                batch.sent += 0 if part.known else part.size
             elif part.size > 1 and part.splits < _SPLITS:
                 batch.parts.extendleft(reversed(halves(part)))
-            else:
+            elif not part.known:
                 self._drop(batch, part, answer)
+        self._finish(batch)
+        return 0.0
+
+    def _finish(self, batch: _Batch) -> None:
         cursor = self._cursor
+        settled = cursor.settled
+        if cursor.failure:
+            log.info("samples are forwarded again", to=self._door.name)
+        self._sent_at = self._clock.monotonic()
+        # Only an answer proves that the back end lived through the time it needs to write what it had answered.
+        while self._answered and self._answered[0][0] <= self._sent_at - SETTLE_SECONDS:
+            settled = self._answered.popleft()[1]
         self._change(
-            done=batch.until,
-            until=None,
+            settled=settled,
+            done=max(cursor.done, batch.until),
+            until=None if cursor.until is None or cursor.until <= batch.until else cursor.until,
             sent=cursor.sent + batch.sent,
             dropped=dict(Counter(cursor.dropped) + batch.dropped),
             refused_batches=cursor.refused_batches + batch.refused,
             failure="",
             failing_since_ms=0,
         )
-        if cursor.failure:
-            log.info("samples are forwarded again", to=self._door.name)
+        self._read = batch.until
         self._batch = None
-        self._sent_at = self._clock.monotonic()
-        return 0.0
+        self._answered.append((self._sent_at, batch.until))
+        if batch.size < BATCH_SAMPLES:
+            # After a full batch the next one follows at once, and its start is saved together with this one's end.
+            self.save()
 
     def _ask(self, part: Part) -> Answer | None:
         try:
@@ -274,7 +314,7 @@ class Forwarder:
 
     def _expire(self) -> None:
         """Give up what is older or more than may be kept: counted, and said."""
-        kept = [segment for segment in self._reader.kept() if segment.number >= self._cursor.done.segment]
+        kept = [segment for segment in self._reader.kept() if segment.number >= self._cursor.settled.segment]
         size = sum(segment.size for segment in kept)
         oldest = self._clock.now_ms() - self._keep.ms
         last = 0
@@ -283,22 +323,27 @@ class Forwarder:
                 break
             size -= segment.size
             last = segment.number
-        if not last:
-            return
-        lost = self._samples_up_to(last)
-        log.error("samples waited too long to be forwarded and are dropped", to=self._door.name, samples=lost)
-        self._batch = self._repeat = None
-        dropped = dict(Counter(self._cursor.dropped) + Counter(expired=lost))
-        self._change(done=Position(last + 1), until=None, dropped=dropped)
-        self.save()
+        if last:
+            self._give_up(last)
 
-    def _samples_up_to(self, segment: int) -> int:
-        count = 0
-        for found in self._reader.frames(self._cursor.done):
+    def _give_up(self, segment: int) -> None:
+        """Go on behind a segment; what of it was not answered yet is lost."""
+        cursor = self._cursor
+        position = Position(segment + 1)
+        lost = 0
+        for found in self._reader.frames(cursor.done):
             if found.after.segment > segment:
                 break
-            count += len(unpack(found.payload).series)
-        return count
+            lost += len(unpack(found.payload).series)
+        if lost:
+            log.error(
+                "samples waited too long to be forwarded and are dropped", to=self._door.name, samples=lost
+            )
+        until = cursor.until if cursor.until is not None and cursor.until > position else None
+        dropped = dict(Counter(cursor.dropped) + Counter(expired=lost))
+        self._change(settled=position, done=max(cursor.done, position), until=until, dropped=dropped)
+        self._rewind()
+        self.save()
 
     def _change(self, **changes: Any) -> None:
         self._cursor = replace(self._cursor, **changes)
@@ -307,7 +352,3 @@ class Forwarder:
 
 def _is_closed(status: int) -> bool:
     return status in _CLOSED or not (200 <= status < 300 or 400 <= status < 500)
-
-
-def _passed(position: Position, mark: Position) -> bool:
-    return (position.segment, position.offset) >= (mark.segment, mark.offset)

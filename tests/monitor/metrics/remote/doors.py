@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Mapping
 
+from monitor.clock import ManualClock
 from monitor.metrics.interface import Labels, SampleBlock
 from monitor.metrics.remote.backend import Answer, BackendError
+from monitor.metrics.remote.forwarder import SETTLE_SECONDS
 from monitor.metrics.remote_write import decode
 from tests.monitor.metrics.oracle import bits_of
 
@@ -31,6 +33,8 @@ class FakeBackend:
     """
 
     def __init__(self, judge: Judge = lambda labels, at, value: True) -> None:
+        self.clock = ManualClock()
+        self.taken: dict[tuple[Labels, int], float] = {}
         self.name = "http://backend.test/api/v1/write"
         self.script: deque[Answer | str | None] = deque()
         self.judge = judge
@@ -52,10 +56,19 @@ class FakeBackend:
             raise BackendError("no answer", where=self.name)
         if not all(self.judge(*sample) for sample in sent):
             return Answer(400, {}, b"out of order sample\nmore")
-        self.samples.update({(labels, at): bits_of(value) for labels, at, value in sent})
+        for labels, at, value in sent:
+            self.samples[labels, at] = bits_of(value)
+            self.taken.setdefault((labels, at), self.clock.monotonic())
         if scripted == "lost":
             raise BackendError("connection reset", where=self.name)
         return Answer(204, {}, b"")
+
+    def crash(self) -> None:
+        """Killed, and back without what was not written yet; the sender's next request finds no connection."""
+        limit = self.clock.monotonic() - SETTLE_SECONDS
+        for key in [key for key, at in self.taken.items() if at > limit]:
+            del self.samples[key], self.taken[key]
+        self.script.appendleft(None)
 
     def stop(self) -> None:
         """End the exchange under way."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.clock import ManualClock
@@ -15,7 +15,7 @@ from monitor.metrics.interface import Labels, SampleBlock, block_of, make_labels
 from monitor.metrics.remote.backend import Answer
 from monitor.metrics.remote.batches import Order
 from monitor.metrics.remote.cursor import CURSOR_FILE, load_cursor
-from monitor.metrics.remote.forwarder import BATCH_SAMPLES, MAX_DELAY, Forwarder, Keep
+from monitor.metrics.remote.forwarder import BATCH_SAMPLES, MAX_DELAY, SETTLE_SECONDS, Forwarder, Keep
 from monitor.metrics.store import LocalStore
 from monitor.metrics.wal_reader import WalReader
 from tests.monitor.metrics.oracle import bits_of
@@ -33,6 +33,7 @@ class Room:
         self.folder = folder
         self.clock = ManualClock(START)
         self.door = door
+        door.clock = self.clock
         self.keep = keep or Keep(ms=FOREVER)
         self.stored: Samples = {}
         self.store = self.open_store()
@@ -71,6 +72,13 @@ class Room:
             if not self.forwarder.state().pending_bytes:
                 return
 
+    def settle(self) -> None:
+        """Forward, and go on for long enough to know that the back end has written it."""
+        self.forward()
+        self.clock.advance(SETTLE_SECONDS)
+        self.poll()
+        self.forward()
+
 
 def series(i: int) -> Labels:
     return make_labels({"device": f"d{i}", "site": "医院"}, "m")
@@ -101,7 +109,7 @@ def test_big_frames_become_several_requests_in_order(room: Room) -> None:
     labels = tuple(series(i) for i in range(4000))
     for row in range(1, 4):
         codes = np.arange(4000, dtype=np.int32)
-        room.append(SampleBlock(labels, codes, np.full(4000, START + row), codes + float(row)))
+        room.append(SampleBlock(labels, codes, np.full(4000, START + row), np.full(4000, float(row))))
     wide = block_of((series(0), START + 10 + i, float(i)) for i in range(25_000))
     room.append(wide)
     room.forward()
@@ -206,7 +214,57 @@ def test_a_crash_repeats_the_same_batch_so_that_nothing_new_is_refused_with_it(t
     assert set(room.forwarder.state().cursor.dropped) == {"refused_again"}
 
 
-@given(st.lists(st.sampled_from(["poll", "forward", "kill", "lost", "down", "seal", "restart"]), max_size=25))
+def test_what_an_amnesiac_back_end_forgot_is_sent_again(room: Room) -> None:
+    room.poll(2)
+    settled = dict(room.stored)
+    room.settle()
+    room.poll(3)
+    room.forward()
+    before = len(room.door.requests)
+    room.door.crash()
+    assert room.door.samples == settled
+    room.poll(1)
+    room.forward()
+    assert room.door.samples == room.stored
+    assert room.forwarder.state().cursor.sent == len(room.stored)
+    repeated = {(labels, at) for request in room.door.requests[before:] for labels, at, _ in request}
+    assert not repeated & settled.keys()
+
+
+def test_a_crash_together_with_the_back_end_loses_nothing_either(room: Room) -> None:
+    room.poll(2)
+    room.settle()
+    room.poll(3)
+    room.forward()
+    room.door.crash()
+    room.forwarder = room.begin()
+    room.poll(1)
+    room.forward(5)
+    assert room.door.samples == room.stored
+
+
+def test_a_strict_back_end_that_forgot_nothing_costs_nothing(tmp_path: Path) -> None:
+    room = Room(tmp_path, StrictBackend())
+    for _ in range(3):
+        room.poll(3)
+        room.forward()
+    room.door.script.append(None)
+    room.poll(1)
+    room.forward()
+    room.forwarder = room.begin()
+    room.poll(1)
+    room.forward()
+    assert room.door.samples == room.stored
+    assert not room.forwarder.state().cursor.dropped
+
+
+@settings(deadline=None, max_examples=100)
+@given(
+    st.lists(
+        st.sampled_from(["poll", "forward", "kill", "lost", "down", "seal", "restart", "amnesia"]),
+        max_size=25,
+    )
+)
 def test_whatever_happens_everything_arrives(
     tmp_path_factory: pytest.TempPathFactory, events: list[str]
 ) -> None:
@@ -218,6 +276,8 @@ def test_whatever_happens_everything_arrives(
             room.clock.advance(room.forwarder.step())
         elif what == "kill":
             room.forwarder = room.begin()
+        elif what == "amnesia":
+            room.door.crash()
         elif what in ("lost", "down"):
             room.door.script.append("lost" if what == "lost" else None)
         elif what == "seal":
@@ -227,6 +287,7 @@ def test_whatever_happens_everything_arrives(
             room.store.close()
             room.store = room.open_store()
             room.forwarder = room.begin()
+    room.poll(1, width=3)  # only a request finds out that the back end was killed
     room.forward(200)
     assert room.door.samples == room.stored
     assert not room.forwarder.state().cursor.dropped
@@ -248,8 +309,8 @@ def test_sealed_samples_wait_for_the_back_end(room: Room) -> None:
     room.forward()
     room.poll()
     room.forward()
-    room.forwarder.save()
     assert room.door.samples == room.stored
+    room.settle()
     assert room.reader.kept() == []
 
 
@@ -329,8 +390,8 @@ def test_samples_of_forgotten_series_are_counted(room: Room) -> None:
     room.forwarder = room.begin()
     room.forward()
     assert room.door.samples == room.stored  # the frame itself names them
-    room.forwarder.save()
+    room.settle()
     room.poll(2)
     room.forwarder = room.begin()
     room.forward()
-    assert room.forwarder.state().cursor.dropped["unnamed"] == 2
+    assert room.forwarder.state().cursor.dropped == {"unnamed": 2}

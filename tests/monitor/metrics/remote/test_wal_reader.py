@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.metrics.wal import WriteAheadLog, frame
@@ -147,6 +147,7 @@ def test_an_unfinished_append_is_waited_for_and_not_skipped(tmp_path: Path) -> N
     assert reader.damaged == 0
 
 
+@settings(deadline=None)
 @given(
     contents=st.lists(st.lists(st.binary(max_size=40), max_size=4), min_size=1, max_size=4),
     kept=st.integers(0, 3),
