@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from monitor.metrics.remote_write.decode import Decoder, Received, Refusal, decode
 from monitor.metrics.remote_write.encode import Encoder, encode
-from monitor.metrics.remote_write.envelope import CONTENT_TYPE, RequestLimits, Version, declared_length
+from monitor.metrics.remote_write.envelope import CONTENT_TYPE, RequestLimits, Version
 
 __all__ = [
     "CONTENT_TYPE",
@@ -25,7 +25,6 @@ __all__ = [
     "Refusal",
     "RequestLimits",
     "Version",
-    "declared_length",
     "decode",
     "encode",
 ]

@@ -21,6 +21,7 @@ from monitor.metrics.remote_write.envelope import (
     RequestLimits,
     Version,
     check_encoding,
+    checked_length,
     decompress,
     version_of,
 )
@@ -69,6 +70,12 @@ class Decoder:
         self._limits = limits or RequestLimits()
         self._labels = LabelTable(cache_bytes)
         self._templates = TemplateCache(template_bytes)
+
+    def size_of(self, body: bytes, *, content_type: str, content_encoding: str) -> int:
+        """The bytes of memory a message will take once decompressed. Raises IngestError as `decode`."""
+        version_of(content_type)
+        check_encoding(content_encoding)
+        return checked_length(body, self._limits.message_bytes)
 
     def decode(self, body: bytes, *, content_type: str, content_encoding: str) -> Received:
         """What a request carries.

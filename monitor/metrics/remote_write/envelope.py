@@ -74,11 +74,8 @@ def declared_length(body: bytes) -> int:
     raise IngestError("not a snappy block: the length header is broken")
 
 
-def decompress(body: bytes, max_bytes: int) -> Bytes:
-    """The message in a Snappy block, as an array that may be written to.
-
-    The declared length is checked before memory is set aside for it. Raises IngestError 400 or 413.
-    """
+def checked_length(body: bytes, max_bytes: int) -> int:
+    """The declared length, when a message of that length may be in the body. Raises IngestError 400 or 413."""
     length = declared_length(body)
     if length > max_bytes:
         raise IngestError(
@@ -88,6 +85,12 @@ def decompress(body: bytes, max_bytes: int) -> Bytes:
         )
     if length > _MOST_EXPANSION * len(body):
         raise IngestError("the snappy block says it is longer than it can be")
+    return length
+
+
+def decompress(body: bytes, max_bytes: int) -> Bytes:
+    """The message in a Snappy block, as an array that may be written to. Raises IngestError 400 or 413."""
+    length = checked_length(body, max_bytes)
     data = np.empty(length, np.uint8)
     try:
         written = cramjam.snappy.decompress_raw_into(body, data.data)
