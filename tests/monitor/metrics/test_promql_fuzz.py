@@ -1,0 +1,171 @@
+"""Random questions to Debian's Prometheus and to us, over the same random series.
+
+FUZZ_QUESTIONS sets how many (the slow test asks 10,000), FUZZ_SEED where to begin. A difference names the seed of its
+batch, so that `FUZZ_SEED=<seed> FUZZ_QUESTIONS=50` asks it again.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import random
+import shutil
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from monitor.metrics.client import PrometheusClient
+from monitor.metrics.errors import QueryError
+from monitor.metrics.interface import Labels, Matrix, RawMatrix, Scalar, Text, Vector
+from monitor.metrics.memory import MemoryStore
+from monitor.metrics.notation import seconds
+from monitor.metrics.promql import PromqlEngine
+from tests.monitor.metrics.promqlfuzz import Grammar, Question, data
+from tests.monitor.metrics.promqlpeer import START, Peer, running
+
+pytestmark = pytest.mark.skipif(shutil.which("prometheus") is None, reason="prometheus is not installed")
+
+BATCH = 50
+SEED = int(os.environ.get("FUZZ_SEED", "20260726"))
+Points = dict[Labels, dict[int, float]]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Points by series; `order` of the series as they came; `error` when the question was refused."""
+
+    points: Points
+    order: tuple[Labels, ...] = ()
+    error: str = ""
+
+
+@pytest.fixture(scope="module")
+def peer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Peer]:
+    with running(tmp_path_factory.mktemp("prometheus")) as peer:
+        yield peer
+
+
+def theirs(client: PrometheusClient, question: Question) -> Answer:
+    text = question.expression.replace("double_exponential_smoothing", "holt_winters")
+    parameters = {"query": text, "time": str(seconds(question.start_ms))}
+    if question.step_ms:
+        parameters |= {
+            "start": str(seconds(question.start_ms)),
+            "end": str(seconds(question.end_ms)),
+            "step": str(question.step_ms / 1000),
+        }
+    try:
+        found = client.data("query_range" if question.step_ms else "query", parameters)
+    except QueryError as error:
+        return Answer({}, error=str(error))
+    if found["resultType"] in ("scalar", "string"):
+        return Answer({(): {question.start_ms: float(found["result"][1])}})
+    points: Points = {}
+    for item in found["result"]:
+        pairs: list[Any] = item["values"] if "values" in item else [item["value"]]
+        labels = tuple(sorted(item["metric"].items()))
+        points[labels] = {round(at * 1000): float(value) for at, value in pairs}
+    return Answer(points, tuple(points))
+
+
+def ours(engine: PromqlEngine, question: Question) -> Answer:
+    try:
+        if question.step_ms:
+            return of_matrix(
+                engine.range(question.expression, question.start_ms, question.end_ms, question.step_ms)
+            )
+        found = engine.instant(question.expression, question.start_ms)
+    except QueryError as error:
+        return Answer({}, error=str(error))
+    match found:
+        case Scalar(value=value):
+            return Answer({(): {question.start_ms: value}})
+        case Vector(labels=labels, values=values):
+            pairs = zip(labels, values.tolist(), strict=True)
+            return Answer({item: {question.start_ms: value} for item, value in pairs}, tuple(labels))
+        case RawMatrix(series=series):
+            return Answer(
+                {
+                    item: dict(zip(times.tolist(), values.tolist(), strict=True))
+                    for item, times, values in series
+                }
+            )
+        case Text():
+            raise AssertionError("no question is for a text")
+
+
+def of_matrix(matrix: Matrix) -> Answer:
+    points = {}
+    for column, labels in enumerate(matrix.labels):
+        there = matrix.present[:, column]
+        times, values = matrix.timestamps[there].tolist(), matrix.values[there, column].tolist()
+        points[labels] = dict(zip(times, values, strict=True))
+    return Answer(points)
+
+
+def same(expected: float, actual: float) -> bool:
+    if math.isnan(expected) or math.isnan(actual):
+        return math.isnan(expected) and math.isnan(actual)
+    return expected == actual or math.isclose(expected, actual, rel_tol=1e-8, abs_tol=1e-8)
+
+
+def excused(expected: Answer, actual: Answer) -> bool:
+    """2.42 compares first and then asks whether a match is unique; Prometheus 3 and we refuse before."""
+    return not expected.error and actual.error.startswith("multiple matches for labels")
+
+
+def difference(question: Question, expected: Answer, actual: Answer) -> str:
+    if excused(expected, actual):
+        return ""
+    if bool(expected.error) != bool(actual.error):
+        return f"they: {expected.error or 'an answer'}; we: {actual.error or 'an answer'}"
+    if expected.points.keys() != actual.points.keys():
+        missing = sorted(expected.points.keys() - actual.points.keys())[:2]
+        return f"missing {missing}, too many {sorted(actual.points.keys() - expected.points.keys())[:2]}"
+    for labels, points in expected.points.items():
+        mine = actual.points[labels]
+        if points.keys() != mine.keys():
+            return f"{labels}: times differ: {sorted(points.keys() ^ mine.keys())[:3]}"
+        for at, value in points.items():
+            if not same(value, mine[at]):
+                return f"{labels} at {at}: {mine[at]!r} instead of {value!r}"
+    if question.expression.startswith("sort") and expected.order != actual.order:
+        return f"order {actual.order} instead of {expected.order}"
+    return ""
+
+
+def differences(peer: Peer, seed: int, count: int, pool: ThreadPoolExecutor) -> Iterator[str]:
+    """Ask `count` questions over one set of series."""
+    chance = random.Random(seed)
+    prefix = f"f{seed}"
+    block = data(chance, prefix, START)
+    peer.write(block)
+    store = MemoryStore()
+    assert store.append(block).rejected == 0
+    engine = PromqlEngine(store)
+    grammar = Grammar(chance, prefix, START)
+    questions = [grammar.question() for _ in range(count)]
+    answers = pool.map(lambda question: theirs(peer.client, question), questions)
+    for question, expected in zip(questions, answers, strict=True):
+        if found := difference(question, expected, ours(engine, question)):
+            yield f"seed {seed}: {question}: {found}"
+
+
+def ask(peer: Peer, count: int) -> None:
+    wrong: list[str] = []
+    with ThreadPoolExecutor(4) as pool:
+        for batch in range(0, count, BATCH):
+            wrong += differences(peer, SEED + batch // BATCH, min(BATCH, count - batch), pool)
+    assert not wrong, f"{len(wrong)} of {count} differ:\n" + "\n".join(wrong[:40])
+
+
+def test_random_questions(peer: Peer) -> None:
+    ask(peer, int(os.environ.get("FUZZ_QUESTIONS", "300")))
+
+
+@pytest.mark.slow
+def test_ten_thousand_random_questions(peer: Peer) -> None:
+    ask(peer, 10_000)
