@@ -51,6 +51,7 @@ _COMPARISON: Mapping[str, Callable[[Floats, Floats], Bools]] = MappingProxyType(
         ">=": np.greater_equal,
     }
 )
+_BYTES_OF_A_PAIR = 3 * 8 + 4  # both operands, the result, and where they are
 _SETS = frozenset(("and", "or", "unless"))
 
 
@@ -158,6 +159,7 @@ def _join(context: Context, node: Binary, left: Table, right: Table) -> Table:
     many, one = _filled(many, one, keys, matching.fill_left), _filled(one, many, keys, matching.fill_right)
     _check_unique(many, one, keys, "left" if matching.many == "right" else "right")
     rows, columns = _pairs(many, one)
+    context.budget.room(_BYTES_OF_A_PAIR * len(rows) * many.table.present.shape[0])
     many_values, one_values = many.table.values[:, rows], one.table.values[:, columns]
     operands = (one_values, many_values) if matching.many == "right" else (many_values, one_values)
     values, keep = _compute(node, *operands)

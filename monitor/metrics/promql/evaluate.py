@@ -127,6 +127,7 @@ class Evaluator:
         first = ((int(ends.min()) - node.range_ms) // step + 1) * step
         count = max(0, (int(ends.max()) - first) // step + 1)
         self._budget.charge(count)
+        self._budget.room(_TABLES_OF_A_LOOK_UP * count)
         grid = np.arange(count, dtype=np.int64) * step + first
         if count:
             inner = table_of_any(self.evaluate(node.inner, grid))
