@@ -1,140 +1,93 @@
-"""The head: the newest hours of every series in memory, and the judge of what may be appended.
+"""The head: the newest hours of every series in memory, sorted into class tables by how often they are polled.
 
-Samples of a series come in time order. One that repeats a stored sample is a duplicate; one with another value
-at the same time, an older one, one further than ten minutes ahead or beyond the retention is rejected with a
-reason, and the rest of its block is kept.
+Series of one target that came at the same moment form a group, which shares its time stamps; a group lives in the
+table of its interval and moves when it turns out to be polled more or less often. The judge (judging.py) decides
+what may be appended; here it is stored, found again, and handed out for sealing.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 
 import numpy as np
 
-from monitor.metrics.index import SeriesIndex
+from monitor.metrics.block import NOBODY, Block
+from monitor.metrics.cardinality import Cardinality
+from monitor.metrics.class_table import DEFAULT_INTERVAL_MS, INTERVALS_MS, ClassTable, Target, interval_of
+from monitor.metrics.index import SeriesIndex, predicate
 from monitor.metrics.interface import (
-    STALE_BITS,
-    AppendResult,
     Bools,
     Codes,
     Floats,
     Ints,
     Labels,
+    Matcher,
+    Part,
     SampleBlock,
+    Selection,
 )
-from monitor.metrics.page import MAX_CELLS, Page
-from monitor.metrics.piece import HOLE, NEVER, Columns, Piece, Slot, is_present
+from monitor.metrics.judging import Judge, Judged
+from monitor.metrics.layout import Layout, placed
+from monitor.metrics.piece import HOLE, NEVER, Piece, Slot, is_present
+from monitor.metrics.places import NOWHERE, Places, runs
+from monitor.metrics.series import Dictionary, Joined, SeriesSet
 
-MAX_AHEAD_MS = 600_000
-MAX_LABELS = 64
-MAX_NAME_CHARS = 256
-MAX_VALUE_CHARS = 4096
-_CANONICAL_NAN = np.array([0x7FF8000000000001], np.uint64).view(np.float64)
-_REMEMBERED_LABEL_LISTS = 256
-
-
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """Samples that may be stored, sorted by series and time, and the verdict on the whole block.
-
-    `late` are samples older than the newest of their series and not in the head at their time; the result counts
-    them as rejected, `out_of_order`, for those who have no place for them.
-    """
-
-    series: Codes
-    timestamps: Ints
-    values: Floats
-    late: Columns
-    result: AppendResult
+_SEALED_TOGETHER = 4096
+_REMEMBERED = 1024
+_PACK_SHARE = 8
 
 
 class Head:
     """Not locked: the store does that. `index` may be read freely."""
 
     __slots__ = (
-        "_known_lists",
-        "_max_cells",
-        "_max_series",
-        "_open_page",
-        "column_of",
-        "first_ms",
+        "_blocks",
+        "_by_target",
+        "_interval_of_job",
+        "_joined",
+        "_judge",
+        "_layouts",
+        "_tables",
+        "_version",
+        "cardinality",
+        "dictionary",
         "index",
-        "last_ms",
-        "last_value",
-        "page_of",
-        "pages",
+        "places",
     )
 
-    def __init__(self, max_series: int = 2_000_000, max_cells: int = MAX_CELLS) -> None:
-        self._max_cells = max_cells
+    def __init__(self, cardinality: Cardinality | None = None) -> None:
         self.index = SeriesIndex()
-        self.pages: list[Page] = []
-        self._open_page: dict[str, int] = {}
-        self._max_series = max_series
-        self._known_lists: dict[tuple[int, ...], tuple[tuple[Labels, ...], Codes]] = {}
-        self.page_of = np.empty(0, np.int32)
-        self.column_of = np.empty(0, np.int32)
-        self.first_ms = np.empty(0, np.int64)
-        self.last_ms = np.empty(0, np.int64)
-        self.last_value = np.empty(0, np.float64)
+        self.dictionary = Dictionary()
+        self.places = Places()
+        self.cardinality = cardinality or Cardinality()
+        self._judge = Judge(self.index, self.places, self.cardinality, self.register, self._cells)
+        self._tables: list[ClassTable] = []
+        self._blocks: list[Block] = []
+        self._by_target: dict[Target, list[tuple[int, int]]] = {}
+        self._interval_of_job: dict[str, int] = {}
+        self._version = 0
+        self._layouts: dict[int, tuple[Codes, Layout | None]] = {}
+        self._joined: dict[tuple[Matcher, ...], tuple[tuple[SeriesSet, ...], Joined]] = {}
+
+    @property
+    def first_ms(self) -> Ints:
+        """The oldest sample known of each series, NEVER without one."""
+        return self.places.first_ms
+
+    @property
+    def last_ms(self) -> Ints:
+        """The newest sample known of each series, -NEVER without one."""
+        return self.places.last_ms
+
+    @property
+    def last_value(self) -> Floats:
+        """The value at `last_ms`."""
+        return self.places.last_value
 
     def judge(self, block: SampleBlock, oldest_ms: int, newest_ms: int) -> Judged:
         """What of a block may be stored. Registers new series, stores no sample."""
-        reasons: Counter[str] = Counter()
-        times = np.asarray(block.timestamps, np.int64)
-        old, ahead = times < oldest_ms, times > newest_ms
-        numbers = self._numbers(block, ~(old | ahead), reasons)
-        series = numbers[block.series]
-        keep = ~(old | ahead) & (series >= 0)
-        reasons.update(too_old=int(old.sum()), too_far_ahead=int(ahead.sum()))
-        values = canonical(np.asarray(block.values, np.float64))
-        if not keep.all():
-            series, times, values = series[keep], times[keep], values[keep]
-        if len(series) > 1 and not (np.diff(series) > 0).all():
-            order = np.lexsort((times, series))
-            series, times, values = series[order], times[order], values[order]
-        fresh, late, duplicates = self._in_order(series, times, values, reasons)
-        reasons = +reasons
-        result = AppendResult(int(fresh.sum()), duplicates, reasons.total(), dict(reasons))
-        behind = Columns(series[late], times[late], values[late])
-        return Judged(series[fresh], times[fresh], values[fresh], behind, result)
-
-    def _numbers(self, block: SampleBlock, usable: Bools, reasons: Counter[str]) -> Codes:
-        """The series of each label set, new ones registered; -1 for those without a usable sample or not valid."""
-        # A decoder hands out the same label objects every minute: recognised by identity, which is far cheaper
-        # than hashing them. The remembered tuple keeps the objects alive, so no id in a key is ever reused.
-        key = tuple(map(id, block.labels))
-        known = self._known_lists.get(key)
-        if known is not None:
-            return known[1]
-        numbers = self.index.numbers(block.labels)
-        per_set = np.bincount(block.series[usable], minlength=len(numbers))
-        for code in np.flatnonzero((numbers < 0) & (per_set > 0)).tolist():
-            problem = self._problem(block.labels[code])
-            if problem:
-                reasons[problem] += int(per_set[code])
-            else:
-                numbers[code] = self.register(block.labels[code])
-        if (numbers >= 0).all():
-            if len(self._known_lists) >= _REMEMBERED_LABEL_LISTS:
-                self._known_lists.clear()
-            self._known_lists[key] = (tuple(block.labels), numbers)
-        return numbers
-
-    def _problem(self, labels: Labels) -> str:
-        """Why a label set is refused, empty when it is fine."""
-        if len(labels) > MAX_LABELS:
-            return "too_many_labels"
-        if any(len(name) > MAX_NAME_CHARS or len(value) > MAX_VALUE_CHARS for name, value in labels):
-            return "label_too_long"
-        names = [name for name, _ in labels]
-        if not labels or names != sorted(set(names)) or not all(name and value for name, value in labels):
-            return "invalid_labels"
-        if self.index.number(labels) < 0 and len(self.index) >= self._max_series:
-            return "too_many_series"
-        return ""
+        return self._judge.judge(block, oldest_ms, newest_ms)
 
     def register(self, labels: Labels, number: int | None = None) -> int:
         """The number of a label set, new ones under the given number or the next."""
@@ -142,115 +95,261 @@ class Head:
         if known >= 0:
             return known
         number = self.index.add(labels, number)
-        if number >= len(self.page_of):
-            more = max(number + 1, 2 * len(self.page_of), 1024) - len(self.page_of)
-            self.page_of = np.concatenate([self.page_of, np.full(more, -1, np.int32)])
-            self.column_of = np.concatenate([self.column_of, np.full(more, -1, np.int32)])
-            self.first_ms = np.concatenate([self.first_ms, np.full(more, NEVER)])
-            self.last_ms = np.concatenate([self.last_ms, np.full(more, -NEVER)])
-            self.last_value = np.concatenate([self.last_value, np.full(more, HOLE)])
+        self.places.make_room(number + 1)
+        self.cardinality.note(labels)
         return number
 
-    def _in_order(
-        self, series: Codes, times: Ints, values: Floats, reasons: Counter[str]
-    ) -> tuple[Bools, Bools, int]:
-        """Which of the sorted samples extend their series, which are late, how many others are duplicates."""
-        bits = values.view(np.uint64)
-        newer = times > self.last_ms[series]
-        repeat = np.zeros(len(series), np.bool_)
-        repeat[1:] = (series[1:] == series[:-1]) & (times[1:] == times[:-1])
-        fresh = newer & ~repeat
-        if fresh.all():
-            return fresh, np.zeros(len(series), np.bool_), 0
-        original = np.maximum.accumulate(np.where(repeat, 0, np.arange(len(series))))
-        stored = bits[original].copy()
-        old = np.flatnonzero(~newer)
-        stored[old] = self._stored(series[old], times[old]).view(np.uint64)
-        same = ~fresh & (stored == bits)
-        absent = np.zeros(len(series), np.bool_)
-        absent[old] = ~is_present(stored[old].view(np.float64))
-        reasons.update(out_of_order=int(absent.sum()), conflicting=int((~fresh & ~same & ~absent).sum()))
-        return fresh, absent, int(same.sum())
-
-    def _stored(self, series: Codes, times: Ints) -> Floats:
+    def _cells(self, series: Codes, times: Ints) -> Floats:
         """The values the head holds at exact times, HOLE where it holds none."""
-        stored = np.where(times == self.last_ms[series], self.last_value[series], HOLE)
-        for page, member in self._by_page(series):
-            missing = member[~is_present(stored[member])]
-            stored[missing] = self.pages[page].cells(self.column_of[series[missing]], times[missing])
-        return stored
-
-    def _by_page(self, series: Codes) -> Iterator[tuple[int, Ints]]:
-        """The pages of some series, each with the positions of its series; those without a page are left out."""
-        pages = self.page_of[series]
-        order = np.argsort(pages, kind="stable")
-        used, starts = np.unique(pages[order], return_index=True)
-        ends = [*starts.tolist(), len(order)][1:]
-        for page, start, end in zip(used.tolist(), starts.tolist(), ends, strict=True):
-            if page >= 0:
-                yield page, order[start:end]
+        found = np.full(len(series), HOLE)
+        for number, members in runs(self.places.table[series]):
+            if number == NOWHERE:
+                continue
+            table = self._tables[number]
+            rows = table.find(self.places.group[series[members]], times[members])
+            for block, some in runs(self.places.block[series[members]]):
+                there = some[rows[some] >= 0]
+                columns = self.places.column[series[members[there]]]
+                found[members[there]] = self._blocks[block].values[rows[there], columns]
+        return found
 
     def store(self, series: Codes, timestamps: Ints, values: Floats) -> None:
-        """Store judged samples (sorted by series and time, newer than what their series hold)."""
+        """Store judged samples (newer than what their series hold; sorted by series and time, or of distinct
+        series in the order of a request seen before)."""
         if not len(series):
             return
-        first = np.ones(len(series), np.bool_)
-        first[1:] = series[1:] != series[:-1]
-        last = np.roll(first, -1)
-        homeless = first & (self.page_of[series] < 0)
-        housed = np.flatnonzero(self.page_of[series] >= 0)
-        self._write(series[housed], timestamps[housed], values[housed])
-        if homeless.any():
-            late = np.flatnonzero(self.page_of[series] < 0)
-            for at in np.flatnonzero(homeless).tolist():
-                self._house(int(series[at]), int(timestamps[at]))
-            self._write(series[late], timestamps[late], values[late])
-        self.first_ms[series[first]] = np.minimum(self.first_ms[series[first]], timestamps[first])
-        self.last_ms[series[last]] = timestamps[last]
-        self.last_value[series[last]] = values[last]
+        if not self._store_as_before(series, timestamps, values):
+            self._store(series, timestamps, values)
+        places = self.places
+        first = last = np.arange(len(series))
+        if (series[1:] == series[:-1]).any():
+            first = np.flatnonzero(np.diff(series, prepend=-1))
+            last = np.flatnonzero(np.diff(series, append=-1))
+        unborn = first[places.first_ms[series[first]] == NEVER]
+        places.first_ms[series[unborn]] = timestamps[unborn]
+        places.last_ms[series[last]] = timestamps[last]
+        places.last_value[series[last]] = values[last]
 
-    def _write(self, series: Codes, timestamps: Ints, values: Floats) -> None:
-        for number, member in self._by_page(series):
-            page = self.pages[number]
-            deep = page.write(self.column_of[series[member]], timestamps[member], values[member])
-            for group in deep:
-                alone = page.groups == 1
-                piece = page.take_group(group)
-                for columns in (
-                    np.arange(len(piece.series))[:, None] if alone else [np.arange(len(piece.series))]
-                ):
-                    self._set_apart(piece, columns)
-            if deep:
-                self._write(series[member], timestamps[member], values[member])
+    def _store_as_before(self, series: Codes, timestamps: Ints, values: Floats) -> bool:
+        """Whether the series are those of a request seen before, and its samples went where they went then."""
+        known = self._layouts.get(id(series))
+        if known is None or known[0] is not series:
+            if len(self._layouts) >= _REMEMBERED:
+                self._layouts.clear()
+            self._layouts[id(series)] = series, None  # worth working out when the same array comes again
+            return False
+        layout = known[1]
+        if layout is None or layout.version != self._version:
+            if not placed(series, self.places):
+                return False
+            layout = Layout(series, self.places, self._tables, self._blocks, self._version)
+            self._layouts[id(series)] = series, layout
+        return layout.write(timestamps, values)
 
-    def _set_apart(self, piece: Piece, columns: Ints) -> None:
-        """Give some series of a group a page of their own."""
-        page = Page(columns=len(columns), max_cells=self._max_cells, apart=True)
-        for series in piece.series[columns].tolist():
-            self.column_of[series] = page.add_column(series, (), None)
-            self.page_of[series] = len(self.pages)
-        self.pages.append(page)
-        self._write(*_flat(piece, columns))
+    def _store(self, series: Codes, timestamps: Ints, values: Floats) -> None:
+        if len(series) > 1 and not (np.diff(series) >= 0).all():
+            order = np.argsort(series, kind="stable")
+            series, timestamps, values = series[order], timestamps[order], values[order]
+        homeless = self.places.table[series] == NOWHERE
+        if not homeless.any():
+            self._write(series, timestamps, values)
+            return
+        if not homeless.all():
+            housed = np.flatnonzero(~homeless)
+            self._write(series[housed], timestamps[housed], values[housed])
+        late = np.flatnonzero(homeless)
+        firsts = late[np.diff(series[late], prepend=-1) > 0]
+        for at in firsts.tolist():
+            self._house(int(series[at]), int(timestamps[at]))
+        self._write(series[late], timestamps[late], values[late])
 
     def _house(self, series: int, first_ms: int) -> None:
-        """Give a series a column in the open page of its job."""
+        """Give a series a column in a group of its target whose newest time is `first_ms`, else in a new group."""
         labels = dict(self.index.labels[series])
-        job = labels.get("job", "")
-        page = self._open_page.get(job)
-        if page is None or self.pages[page].full:
-            page = self._open_page[job] = len(self.pages)
-            self.pages.append(Page(max_cells=self._max_cells))
-        target = (labels.get("instance", ""), labels.get("device", ""))
-        self.column_of[series] = self.pages[page].add_column(series, target, first_ms)
-        self.page_of[series] = page
+        target = labels.get("job", ""), labels.get("instance", ""), labels.get("device", "")
+        for number, group in self._by_target.get(target, ()):
+            if self._tables[number].newest[group] == first_ms:
+                break
+        else:
+            interval = self._interval_of_job.get(target[0], DEFAULT_INTERVAL_MS)
+            number, group = self._new_group(interval, target, first_ms)
+            # Others of the target that come at the same moment find the group by this time.
+            self._tables[number].place(np.array([group], np.int32), np.array([first_ms], np.int64))
+        self._settle(series, number, group)
+
+    def _new_group(
+        self, interval: int, target: Target, first_ms: int, *, settled: bool = False
+    ) -> tuple[int, int]:
+        number = self._table(interval)
+        group = self._tables[number].add_group(target, first_ms, settled=settled)
+        self._by_target.setdefault(target, []).append((number, group))
+        return number, group
+
+    def _table(self, interval: int) -> int:
+        """The table of an interval; one without rhythm is always new."""
+        for number, table in enumerate(self._tables):
+            if interval and table.interval_ms == interval:
+                return number
+        self._tables.append(ClassTable(interval))
+        return len(self._tables) - 1
+
+    def _settle(self, series: int, number: int, group: int) -> None:
+        metric = self.index.metric[series]
+        block, column = self._tables[number].add_column(metric, series, self.index.labels[series], group)
+        if block.number == NOBODY:
+            block.number = len(self._blocks)
+            self._blocks.append(block)
+        self.places.put(series, number, block.number, column, group)
+        self._version += 1
+
+    def _write(self, series: Codes, timestamps: Ints, values: Floats) -> None:
+        """Store samples of series that have columns, sorted by series and time."""
+        for number, members in runs(self.places.table[series]):
+            rows = self._rows(number, self.places.group[series[members]], timestamps[members])
+            fits = _unbroken(series[members], rows >= 0)
+            some = members[fits]
+            for block, share in runs(self.places.block[series[some]]):
+                at = some[share]
+                self._blocks[block].write(rows[fits][share], self.places.column[series[at]], values[at])
+            if not fits.all():
+                self._misfits(number, members[~fits], series, timestamps, values)
+
+    def _rows(self, number: int, groups: Codes, times: Ints) -> Ints:
+        """The row of each sample of one table, new rows made; -1 for those that do not fit into the table."""
+        table = self._tables[number]
+        order = np.lexsort((times, groups))
+        group, time = groups[order], times[order]
+        new = np.ones(len(group), np.bool_)
+        new[1:] = (group[1:] != group[:-1]) | (time[1:] != time[:-1])
+        pair_of = np.empty(len(group), np.int64)
+        pair_of[order] = np.cumsum(new) - 1
+        pair_group, pair_time = group[new], time[new]
+        fresh = np.flatnonzero(pair_time > table.newest[pair_group])
+        refused = table.place_all(pair_group[fresh], pair_time[fresh])
+        rows = table.find(pair_group, pair_time)
+        rows[fresh[refused]] = NOWHERE
+        return rows[pair_of]
+
+    def _misfits(self, number: int, members: Ints, series: Codes, timestamps: Ints, values: Floats) -> None:
+        """Groups that do not keep the interval move to another table; series behind their group part from it."""
+        table = self._tables[number]
+        some = series[members]
+        groups = self.places.group[some]
+        ahead = timestamps[members] > table.newest[groups]
+        for group in np.unique(groups[ahead]).tolist():
+            first = int(timestamps[members][ahead & (groups == group)].min())
+            self._move(number, group, _interval_for(table, group, first))
+        for one in np.unique(some[~ahead & (self.places.table[some] == number)]).tolist():
+            if self.places.table[one] == number:
+                self._part(one)
+        self._store(some, timestamps[members], values[members])
+
+    def _move(self, number: int, group: int, interval: int) -> None:
+        """Bring a group, with its samples, into the table of another interval."""
+        old = self._tables[number]
+        target = old.targets[group]
+        self._interval_of_job[target[0]] = interval or DEFAULT_INTERVAL_MS
+        members = [
+            series for block, columns in old.members(group) for series in block.series[columns].tolist()
+        ]
+        piece = self._leave(np.array(members, np.int32), number, group)
+        first = int(piece.timestamps[0, 0]) if len(piece.timestamps) else int(old.newest[group])
+        where, place = self._new_group(interval, target, first, settled=True)
+        for series in members:
+            self._settle(series, where, place)
+        self._write(*_flat(piece))
+
+    def _part(self, series: int) -> None:
+        """Give a series a group of its own, for it has samples the others of its group have not."""
+        number, group = int(self.places.table[series]), int(self.places.group[series])
+        table = self._tables[number]
+        piece = self._leave(np.array([series], np.int32), number, None)
+        first = int(piece.timestamps[0, 0]) if len(piece.timestamps) else int(table.newest[group])
+        where, place = self._new_group(0, table.targets[group], first)
+        self._settle(series, where, place)
+        self._write(*_flat(piece))
+
+    def _leave(self, series: Codes, number: int, group: int | None) -> Piece:
+        """The samples of series of one group, which have no column any more; of a whole group, no trace."""
+        table = self._tables[number]
+        pieces = self.extract(series, -NEVER, NEVER - 1)
+        for one in series.tolist():
+            self._blocks[self.places.block[one]].leave(int(self.places.column[one]))
+            self.places.table[one] = NOWHERE
+        for block in {self._blocks[number] for number in self.places.block[series].tolist()}:
+            self._pack(block)
+        if group is not None:
+            table.empty_group(group)
+            self._by_target[table.targets[group]].remove((number, group))
+        self._version += 1
+        return pieces[0] if pieces else _empty_piece(series)
+
+    def _pack(self, block: Block) -> None:
+        """Take out the columns that series left, once there are enough of them."""
+        if block.empty_columns * _PACK_SHARE <= block.width and block.empty_columns != block.width:
+            return
+        columns = np.flatnonzero(block.series[: block.width] != NOBODY)
+        block.keep(columns, block.group[columns])
+        self.places.column[block.series[: block.width]] = np.arange(block.width)
+        self._version += 1
+
+    def select(self, matchers: Sequence[Matcher], start_ms: int, end_ms: int) -> Selection:
+        """See MetricStore, of what is in the head."""
+        wanted = [predicate(matcher) for matcher in matchers if matcher.name == "__name__"]
+        parts: list[Part] = []
+        for table in self._tables:
+            reach = table.reach(start_ms, end_ms)
+            if reach[0] >= reach[1]:
+                continue
+            for metric, block in table.blocks.items():
+                if all(accepts(metric) for accepts in wanted):
+                    part = table.part(block, matchers, self.dictionary, reach)
+                    if part is not None:
+                        parts.append(part)
+        if len(parts) == 1:
+            return Selection(parts[0].labels, parts)
+        return Selection(self._together(tuple(matchers), tuple(part.labels for part in parts)), parts)
+
+    def _together(self, matchers: tuple[Matcher, ...], sets: tuple[SeriesSet, ...]) -> Joined:
+        known = self._joined.get(matchers)
+        if (
+            known is not None
+            and len(known[0]) == len(sets)
+            and all(a is b for a, b in zip(known[0], sets, strict=True))
+        ):
+            return known[1]
+        if len(self._joined) >= _REMEMBERED:
+            self._joined.clear()
+        joined = Joined(sets)
+        self._joined[matchers] = sets, joined
+        return joined
 
     def extract(self, series: Codes, after_ms: int, until_ms: int) -> list[Piece]:
-        """The samples of some series in (after_ms, until_ms], one piece a page."""
-        pieces = [
-            self.pages[page].extract(self.column_of[series[member]], after_ms, until_ms)
-            for page, member in self._by_page(series)
-        ]
-        return [piece for piece in pieces if len(piece.values)]
+        """The samples of some series in (after_ms, until_ms], one piece a table."""
+        found = []
+        for number, members in runs(self.places.table[series]):
+            if number != NOWHERE:
+                piece = self._piece(self._tables[number], series[members], after_ms, until_ms)
+                if len(piece.values):
+                    found.append(piece)
+        return found
+
+    def _piece(self, table: ClassTable, series: Codes, after_ms: int, until_ms: int) -> Piece:
+        low, high = table.reach(after_ms, until_ms)
+        groups, codes = np.unique(self.places.group[series], return_inverse=True)
+        times = table.times[low:high][:, groups]
+        inside = (times > after_ms) & (times <= until_ms)
+        rows = inside.sum(0)
+        depth = int(rows.max(initial=0))
+        values = np.empty((high - low, len(series)))
+        for block, some in runs(self.places.block[series]):
+            values[:, some] = self._blocks[block].values[low:high][:, self.places.column[series[some]]]
+        if depth < len(times) or not inside.all():
+            take = np.argsort(~inside, axis=0, kind="stable")[:depth]
+            times = np.take_along_axis(times, take, 0)
+            values = np.take_along_axis(values, take[:, codes], 0)
+            values[np.arange(depth)[:, None] >= rows[codes]] = HOLE
+        return Piece(series, codes.astype(np.int32), rows, times, values)
 
     def named(self, series: Codes) -> Bools:
         """Which numbers belong to a series (a damaged log can leave gaps)."""
@@ -258,69 +357,142 @@ class Head:
 
     def oldest_ms(self) -> int:
         """The oldest time stamp held, NEVER when there is none."""
-        return min((page.oldest_ms() for page in self.pages), default=NEVER)
+        return min(
+            (int(table.times[: table.depth].min(initial=NEVER)) for table in self._tables), default=NEVER
+        )
 
     def slots(self, boundary_ms: int, length_ms: int) -> Iterator[Slot]:
-        """All samples older than the boundary, cut by page and by slots of `length_ms`."""
-        metric = self.index.metric
-        for page in self.pages:
-            for start in page.slot_starts(boundary_ms, length_ms):
-                piece = page.everything(start - 1, min(start + length_ms, boundary_ms) - 1)
-                if len(piece.series):
-                    yield Slot(start, piece, [metric[number] for number in piece.series.tolist()])
+        """All samples older than the boundary, cut by slots of `length_ms` and by some thousand series.
+
+        What is yielded are copies. Series may be added, moved and written between two of them.
+        """
+        for start, series in self._sealings(boundary_ms, length_ms):
+            for piece in self.extract(series, start - 1, min(start + length_ms, boundary_ms) - 1):
+                some = np.flatnonzero(is_present(piece.values).any(0))
+                if len(some):
+                    kept = piece if len(some) == len(piece.series) else _columns_of(piece, some)
+                    yield Slot(start, kept, [self.index.metric[number] for number in kept.series.tolist()])
+
+    def _sealings(self, boundary_ms: int, length_ms: int) -> list[tuple[int, Codes]]:
+        """Beginnings of slots with the series, a few groups at a time, that may have samples in them."""
+        found: list[tuple[int, Codes]] = []
+        for table in self._tables:
+            times = table.times[: table.depth]
+            starts = (np.unique(times[times < boundary_ms] // length_ms) * length_ms).tolist()
+            used = [
+                (block, np.flatnonzero(block.series[: block.width] != NOBODY))
+                for block in table.blocks.values()
+            ]
+            if not starts or not used:
+                continue
+            series = np.concatenate([block.series[columns] for block, columns in used])
+            groups = np.concatenate([block.group[columns] for block, columns in used])
+            order = np.argsort(groups, kind="stable")
+            ends = np.searchsorted(groups[order], np.arange(table.groups), "right")
+            cuts = [0]
+            for end in ends.tolist():
+                if end - cuts[-1] >= _SEALED_TOGETHER:
+                    cuts.append(end)
+            if cuts[-1] < len(order):
+                cuts.append(len(order))
+            found += [(start, series[order[low:high]]) for start in starts for low, high in pairwise(cuts)]
+        return found
 
     def drop_before(self, boundary_ms: int) -> None:
         """Forget the samples older than the boundary; the order of each series is remembered."""
-        for at, page in list(enumerate(self.pages)):
-            page.drop_before(boundary_ms)
-            if page.empty or page.apart:
-                piece = page.everything(-NEVER, NEVER - 1)
-                self._evict(at)
-                self._rehouse(piece)
+        self.places.table[:] = NOWHERE
+        self._blocks, self._by_target = [], {}
+        for table in self._tables:
+            table.drop_before(boundary_ms)
+            self._keep_used(table)
+        self._tables = [table for table in self._tables if table.groups]
+        for number, table in enumerate(self._tables):
+            for group, target in enumerate(table.targets):
+                self._by_target.setdefault(target, []).append((number, group))
+            for block in table.blocks.values():
+                block.number = len(self._blocks)
+                self._blocks.append(block)
+                series = block.series[: block.width]
+                self.places.table[series] = number
+                self.places.block[series] = block.number
+                self.places.column[series] = np.arange(block.width)
+                self.places.group[series] = block.group[: block.width]
+        self._version += 1
+        self._layouts.clear()
 
-    def _evict(self, at: int) -> None:
-        """Start a page afresh; its series have no page any more."""
-        series = self.pages[at].series[: self.pages[at].width]
-        self.page_of[series[self.page_of[series] == at]] = -1
-        self.pages[at] = Page(max_cells=self._max_cells)
-
-    def _rehouse(self, piece: Piece) -> None:
-        """Bring series that had a page of their own back among those of their job."""
-        if not len(piece.series):
-            return
-        for series in piece.series.tolist():
-            self._house(series, int(piece.timestamps[0, 0]))
-        self._write(*_flat(piece, np.arange(len(piece.series))))
+    def _keep_used(self, table: ClassTable) -> None:
+        """Only the columns with a sample stay, and only the groups with a time stamp."""
+        kept, number = table.survivors()
+        for metric, block in list(table.blocks.items()):
+            used = is_present(block.values[: table.depth, : block.width]).any(0)
+            used &= (block.series[: block.width] != NOBODY) & (number[block.group[: block.width]] >= 0)
+            columns = np.flatnonzero(used)
+            if not len(columns):
+                del table.blocks[metric]
+            else:
+                block.keep(columns, number[block.group[columns]])
+        table.keep_groups(kept)
 
     def forget(self, older_than_ms: int) -> list[int]:
-        """Forget the series without a sample since a time and outside the pages; their numbers."""
+        """Forget the series without a sample since a time and outside the tables; their numbers."""
         count = len(self.index)
-        gone = (self.last_ms[:count] < older_than_ms) & (self.page_of[:count] < 0)
+        gone = (self.places.last_ms[:count] < older_than_ms) & (self.places.table[:count] == NOWHERE)
         gone[self.index.gaps] = False
         numbers: list[int] = np.flatnonzero(gone).tolist()
+        for number in numbers:
+            self.cardinality.forget(self.index.labels[number])
         self.index.remove(numbers)
-        self._known_lists.clear()
+        self._judge.forget_layouts()
         return numbers
 
     def numbers(self) -> Mapping[str, float]:
         """Series and memory, for `stats`."""
         return {
             "series": float(len(self.index) - len(self.index.gaps)),
-            "head_bytes": float(sum(page.size for page in self.pages)),
+            "head_series": float((self.places.table[: len(self.index)] != NOWHERE).sum()),
+            "head_bytes": float(sum(table.size for table in self._tables)),
         }
 
 
-def canonical(values: Floats) -> Floats:
-    """Every NaN but the staleness marker as Prometheus's canonical NaN."""
-    odd = np.isnan(values)
-    if not odd.any():
-        return values
-    odd &= values.view(np.uint64) != STALE_BITS
-    return np.where(odd, _CANONICAL_NAN, values)
+def _interval_for(table: ClassTable, group: int, next_ms: int) -> int:
+    """The interval a group that does not fit its table keeps to; 0 when it keeps to none."""
+    stamps = table.times[: table.depth, group]
+    steps = np.diff(np.append(stamps[stamps != NEVER], next_ms))
+    longer = interval_of(float(steps.min()))
+    if longer > table.interval_ms and not table.settled[group]:
+        return longer
+    typical = interval_of(float(np.median(steps[-8:])))
+    return max((one for one in INTERVALS_MS if one <= typical and one < table.interval_ms), default=0)
 
 
-def _flat(piece: Piece, columns: Ints) -> tuple[Codes, Ints, Floats]:
-    """The samples of some series of a piece as columns, sorted by series and time."""
-    position, row = np.nonzero(is_present(piece.values[:, columns]).T)
-    column = columns[position]
+def _unbroken(series: Codes, fits: Bools) -> Bools:
+    """Without the samples behind one of their series that does not fit: they must not be stored before it."""
+    if fits.all():
+        return fits
+    here = np.arange(len(series))
+    begin = np.maximum.accumulate(np.where(np.diff(series, prepend=-1) != 0, here, 0))
+    return np.asarray(np.maximum.accumulate(np.where(fits, -1, here)) < begin)
+
+
+def _flat(piece: Piece) -> tuple[Codes, Ints, Floats]:
+    """The samples of a piece as columns, sorted by series and time."""
+    order = np.argsort(piece.series, kind="stable")
+    position, row = np.nonzero(is_present(piece.values[:, order]).T)
+    column = order[position]
     return piece.series[column], piece.timestamps[row, piece.group[column]], piece.values[row, column]
+
+
+def _columns_of(piece: Piece, columns: Ints) -> Piece:
+    return Piece(
+        piece.series[columns], piece.group[columns], piece.rows, piece.timestamps, piece.values[:, columns]
+    )
+
+
+def _empty_piece(series: Codes) -> Piece:
+    return Piece(
+        series,
+        np.zeros(len(series), np.int32),
+        np.zeros(1, np.int64),
+        np.empty((0, 1), np.int64),
+        np.empty((0, len(series))),
+    )

@@ -21,13 +21,16 @@ _CACHED_SELECTIONS = 512
 class SeriesIndex:
     """Label sets by number and numbers by label. Not locked: the store does that."""
 
-    __slots__ = ("_numbers", "_postings", "_selections", "gaps", "labels", "metric")
+    __slots__ = ("_numbers", "_pairs", "_postings", "_selections", "gaps", "labels", "metric")
 
     def __init__(self) -> None:
         self.labels: list[Labels] = []
         self.metric: list[str] = []
         self.gaps = array("i")
         self._numbers: dict[Labels, int] = {}
+        self._pairs: dict[
+            tuple[str, str], tuple[str, str]
+        ] = {}  # one object a pair, however many series have it
         self._postings: dict[str, dict[str, array[int]]] = {}
         self._selections: dict[tuple[Matcher, ...], tuple[Codes, tuple[Labels, ...]]] = {}
 
@@ -50,6 +53,7 @@ class SeriesIndex:
             self.gaps.append(len(self.labels))
             self.labels.append(())
             self.metric.append("")
+        labels = tuple([self._pairs.setdefault(pair, pair) for pair in labels])
         self.labels.append(labels)
         self.metric.append(next((value for name, value in labels if name == "__name__"), ""))
         self._numbers[labels] = number

@@ -14,13 +14,13 @@ from enum import StrEnum
 from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 
-Labels = tuple[tuple[str, str], ...]
-Ints = npt.NDArray[np.int64]
-Codes = npt.NDArray[np.int32]
-Floats = npt.NDArray[np.float64]
-Bools = npt.NDArray[np.bool_]
+from monitor.metrics.arrays import Bools as Bools
+from monitor.metrics.arrays import Codes as Codes
+from monitor.metrics.arrays import Floats as Floats
+from monitor.metrics.arrays import Ints as Ints
+from monitor.metrics.arrays import Labels as Labels
+from monitor.metrics.series import Dictionary, SeriesSet
 
 STALE_BITS = 0x7FF0000000000002
 STALE = float(np.array([STALE_BITS], np.uint64).view(np.float64)[0])
@@ -100,6 +100,38 @@ class Window:
     present: Bools
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Some series of a selection, polled at one interval, time-major, oldest row first.
+
+    Series i is column i of `values` [k, n] and uses the time stamps of column `group[i]` of `timestamps` [k, g]
+    (the largest int64 where the group has none). A cell is a sample unless it holds the HOLE pattern (piece.py)
+    or its row has no time stamp for the group; time stamps of a group increase strictly with the row. The rows
+    may hold samples somewhat before and after the interval that was asked for. `values` may be a view of memory
+    that grows: it is not to be changed, and only what `timestamps` name is to be read. `clean` [k] marks rows
+    without any NaN, `falling` [k] rows with a value lower than the one above it (perhaps of a series that is
+    not in the part).
+    """
+
+    labels: SeriesSet
+    group: Codes
+    timestamps: Ints
+    values: Floats
+    clean: Bools
+    falling: Bools
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What matches a selector: `labels` are those of the parts, one after the other.
+
+    The same `SeriesSet` object comes again as long as the same series match.
+    """
+
+    labels: SeriesSet
+    parts: Sequence[Part]
+
+
 class MetricStore(Protocol):
     """A store of float samples. Safe to use from several threads."""
 
@@ -115,6 +147,15 @@ class MetricStore(Protocol):
 
     def window(self, matchers: Sequence[Matcher], start_ms: int, end_ms: int) -> Window:
         """All samples of the matching series in (start_ms, end_ms]; series without a sample are left out."""
+        ...
+
+    def select(self, matchers: Sequence[Matcher], start_ms: int, end_ms: int) -> Selection:
+        """The matching series with all their samples in (start_ms, end_ms] and perhaps some around it."""
+        ...
+
+    @property
+    def dictionary(self) -> Dictionary:
+        """The numbers of label values that `select` knows without looking at the label sets."""
         ...
 
     def series(self, matchers: Sequence[Matcher], start_ms: int, end_ms: int) -> list[Labels]:

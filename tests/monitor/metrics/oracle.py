@@ -9,7 +9,8 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from monitor.metrics.interface import Labels, Matcher, MatchOp, Window
+from monitor.metrics.interface import Labels, Matcher, MatchOp, Selection, Window
+from monitor.metrics.piece import HOLE_BITS, NEVER
 
 CANONICAL_NAN = 0x7FF8000000000001
 STALE = 0x7FF0000000000002
@@ -35,6 +36,33 @@ def contents(window: Window) -> Samples:
         assert times, f"{labels} has no sample and should not be here"
         assert all(a < b for a, b in itertools.pairwise(times)), times
         found[labels] = list(zip(times, raw[rows, column].tolist(), strict=True))
+    return found
+
+
+def selected(selection: Selection, after: int, until: int) -> Samples:
+    """Every sample of a selection in (after, until], as `contents`."""
+    found: Samples = {}
+    names: list[Labels] = []
+    for part in selection.parts:
+        names.extend(part.labels)
+        assert (
+            part.values.shape
+            == (len(part.timestamps), len(part.labels))
+            == (len(part.clean), len(part.group))
+        )
+        raw = np.ascontiguousarray(part.values).view(np.uint64)
+        assert not np.isnan(part.values[part.clean]).any()
+        lower = part.values[1:] < part.values[:-1]
+        assert part.falling[1:][lower.any(1)].all()
+        for column, labels in enumerate(part.labels):
+            times = part.timestamps[:, part.group[column]]
+            there = np.flatnonzero((raw[:, column] != HOLE_BITS) & (times != NEVER))
+            assert (np.diff(times[there]) > 0).all()
+            inside = there[(times[there] > after) & (times[there] <= until)]
+            if len(inside):
+                assert labels not in found
+                found[labels] = list(zip(times[inside].tolist(), raw[inside, column].tolist(), strict=True))
+    assert names == list(selection.labels)
     return found
 
 

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.metrics.assemble import assemble
+from monitor.metrics.cardinality import Cardinality
 from monitor.metrics.errors import QueryError
-from monitor.metrics.head import MAX_AHEAD_MS, Head
+from monitor.metrics.head import Head
 from monitor.metrics.index import SeriesIndex
 from monitor.metrics.interface import (
     STALE,
@@ -22,16 +23,16 @@ from monitor.metrics.interface import (
     block_of,
     make_labels,
 )
-from monitor.metrics.page import MAX_COLUMNS
-from tests.monitor.metrics.oracle import Oracle, bits_of, contents, satisfies
+from monitor.metrics.judging import MAX_AHEAD_MS
+from tests.monitor.metrics.oracle import Oracle, bits_of, contents, satisfies, selected
 
 NOW = 1_795_262_400_000
 UP = make_labels({"job": "snmp", "device": "a"}, "up")
 EVERYTHING: list[Matcher] = []
 
 
-def add(head: Head, *samples: tuple[Labels, int, float]) -> AppendResult:
-    judged = head.judge(block_of(samples), NOW - 1_000_000_000, NOW + MAX_AHEAD_MS)
+def add(head: Head, *samples: tuple[Labels, int, float], newest: int = NOW + MAX_AHEAD_MS) -> AppendResult:
+    judged = head.judge(block_of(samples), NOW - 1_000_000_000, newest)
     head.store(judged.series, judged.timestamps, judged.values)
     return judged.result
 
@@ -96,7 +97,7 @@ def test_rejected_samples_are_counted_by_reason_and_the_rest_of_the_block_is_kep
 
 
 def test_too_many_series_are_refused_but_known_ones_go_on() -> None:
-    head = Head(max_series=2)
+    head = Head(Cardinality(limit=2))
     names = [make_labels({}, f"m{i}") for i in range(3)]
     assert add(head, *((name, NOW, 1.0) for name in names)).reasons == {"too_many_series": 1}
     assert add(head, *((name, NOW + 1, 1.0) for name in names)).accepted == 2
@@ -125,9 +126,9 @@ def test_series_of_a_device_share_their_time_stamps() -> None:
     assert found.present.all()
 
 
-def test_more_series_than_fit_on_a_page() -> None:
+def test_many_series_of_one_target() -> None:
     head = Head()
-    count = MAX_COLUMNS + 10
+    count = 5000
     labels = tuple(make_labels({"job": "j", "i": str(i)}, "m") for i in range(count))
     codes = np.arange(count, dtype=np.int32)
     for row in range(3):
@@ -138,7 +139,7 @@ def test_more_series_than_fit_on_a_page() -> None:
     assert (found.values == codes + np.arange(3)[:, None] * 0.5).all()
 
 
-def test_one_busy_series_does_not_widen_the_page_of_a_thousand_quiet_ones() -> None:
+def test_one_busy_series_does_not_deepen_the_table_of_a_thousand_quiet_ones() -> None:
     head = Head()
     quiet = [make_labels({"job": "j", "device": str(i)}, "m") for i in range(1000)]
     add(head, *((labels, NOW, 1.0) for labels in [*quiet, UP]))
@@ -159,32 +160,40 @@ def test_one_busy_series_does_not_widen_the_page_of_a_thousand_quiet_ones() -> N
 SERIES = [make_labels({"job": "j", "device": f"d{i % 3}", "x": str(i)}, f"m{i % 2}") for i in range(6)]
 SAMPLES = st.tuples(
     st.sampled_from(SERIES),
-    st.integers(NOW, NOW + 40),
+    st.integers(0, 40),
     st.sampled_from([0.0, 1.0, -0.0, 2.5, float("nan"), STALE]),
 )
 
 
 @given(
     st.lists(st.lists(SAMPLES, max_size=30), max_size=12),
-    st.integers(NOW - 2, NOW + 41),
+    st.integers(-2, 41),
     st.integers(0, 43),
-    st.sampled_from([8, 30, 10**6]),
+    st.sampled_from([1, 400, 1000, 1337, 20_000, 60_000, 61_000, 450_000, 4_000_000]),
 )
 def test_any_blocks_in_any_order_against_a_dictionary(
-    blocks: list[list[tuple[Labels, int, float]]], after: int, length: int, max_cells: int
+    blocks: list[list[tuple[Labels, int, float]]], after: int, length: int, pace: int
 ) -> None:
-    head, oracle = Head(max_cells=max_cells), Oracle()
+    head, oracle = Head(), Oracle()
     for block in blocks:
-        result = add(head, *block)
-        assert (result.accepted, result.duplicate, result.rejected) == oracle.append(block)
+        paced = [(labels, NOW + at * pace + (at % 3) * (pace // 50), value) for labels, at, value in block]
+        result = add(head, *paced, newest=NOW * 2)
+        assert (result.accepted, result.duplicate, result.rejected) == oracle.append(paced)
         assert result.rejected == sum(result.reasons.values())
-    assert contents(window(head, after, after + length)) == oracle.window(EVERYTHING, after, after + length)
+    after, until = NOW + after * pace, NOW + (after + length) * pace
+    expected = oracle.window(EVERYTHING, after, until)
+    assert contents(window(head, after, until)) == expected
+    assert selected(head.select(EVERYTHING, after, until), after, until) == expected
     head.drop_before(after)
     assert contents(window(head)) == oracle.window(EVERYTHING, after - 1, NOW * 2)
-    late = [(SERIES[i % 6], NOW + 50 + i, float(i)) for i in range(60)]
-    assert add(head, *late).accepted == 60
+    late = [(SERIES[i % 6], NOW + (50 + i) * pace, float(i)) for i in range(60)]
+    assert add(head, *late, newest=NOW * 2).accepted == 60
     oracle.append(late)
     assert contents(window(head)) == oracle.window(EVERYTHING, after - 1, NOW * 2)
+    some = [Matcher("device", MatchOp.EQ, "d1")]
+    assert selected(head.select(some, after - 1, NOW * 2), after - 1, NOW * 2) == oracle.window(
+        some, after - 1, NOW * 2
+    )
 
 
 VALUES = ["", "a", "ab", "b", "a\nb", "中文", "."]

@@ -1,0 +1,210 @@
+"""One metric in one class table: a column a series, a row a slot, newest hours only.
+
+A cell without a sample holds the `HOLE` bit pattern. Columns are only added; those that a series left are nobody's
+until `keep` packs the block. What rows are like (no NaN at all, values lower than in the row before) is found out
+when somebody asks and remembered until the row is written again. Not locked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from monitor.metrics.index import predicate
+from monitor.metrics.interface import Bools, Codes, Floats, Ints, Labels, Matcher, MatchOp
+from monitor.metrics.piece import HOLE
+from monitor.metrics.series import Dictionary, SeriesSet, value_of
+
+_FIRST_COLUMNS = 4
+_CACHED_SELECTIONS = 256
+_UNKNOWN, _NO, _YES = 0, 1, 2
+NOBODY = -1
+
+
+class Block:
+    """See the module. `values` [rows, capacity]; the first `width` columns were given to series. `number` is the
+    head's name for the block."""
+
+    __slots__ = (
+        "_clean",
+        "_codes",
+        "_falls",
+        "_selections",
+        "_set",
+        "group",
+        "labels",
+        "metric",
+        "number",
+        "series",
+        "values",
+        "width",
+    )
+
+    def __init__(self, metric: str, rows: int) -> None:
+        self.metric = metric
+        self.number = NOBODY
+        self.width = 0
+        self.values = np.full((rows, _FIRST_COLUMNS), HOLE)
+        self.series = np.full(_FIRST_COLUMNS, NOBODY, np.int32)
+        self.group = np.zeros(_FIRST_COLUMNS, np.int32)
+        self.labels: list[Labels] = []
+        self._clean = np.zeros(rows, np.uint8)
+        self._falls = np.zeros(rows, np.uint8)
+        self._changed()
+
+    def _changed(self) -> None:
+        """Forget what was found out about the columns; what was handed out stays as it is."""
+        self._selections: dict[tuple[Matcher, ...], tuple[slice | Ints, SeriesSet]] = {}
+        self._set = _BlockSeries(self.labels, self.width, getattr(self, "_codes", {}))
+        self._codes: dict[tuple[str, Dictionary], Codes] = self._set.known
+
+    @property
+    def size(self) -> int:
+        """Bytes of the matrix."""
+        return self.values.nbytes
+
+    @property
+    def empty_columns(self) -> int:
+        """Columns in use by no series."""
+        return int((self.series[: self.width] == NOBODY).sum())
+
+    def add(self, series: int, labels: Labels, group: int) -> int:
+        """A column for a series."""
+        if self.width == len(self.series):
+            more = max(_FIRST_COLUMNS, self.width // 4)
+            self.values = _wider(self.values, more, HOLE)
+            self.series = np.concatenate([self.series, np.full(more, NOBODY, np.int32)])
+            self.group = np.concatenate([self.group, np.zeros(more, np.int32)])
+        column = self.width
+        self.series[column] = series
+        self.group[column] = group
+        self.labels.append(labels)
+        self.width += 1
+        self._clean[:] = self._falls[:] = _UNKNOWN
+        self._changed()
+        return column
+
+    def leave(self, column: int) -> None:
+        """A series goes elsewhere."""
+        self.series[column] = NOBODY
+        self.labels = [*self.labels[:column], (), *self.labels[column + 1 :]]
+        self._clean[:] = self._falls[:] = _UNKNOWN
+        self._codes = {}
+        self._changed()
+
+    def write(self, rows: Ints, columns: Codes, values: Floats) -> None:
+        """Put samples into cells."""
+        self.values[rows, columns] = values
+        low, high = int(rows.min()), int(rows.max()) + 1
+        self._clean[low:high] = _UNKNOWN
+        self._falls[low : high + 1] = _UNKNOWN
+
+    def reshape(self, rows: Ints, capacity: int) -> None:
+        """Take other rows: row i is what was row rows[i], empty where that is negative; empty up to `capacity`."""
+        kept = rows >= 0
+        values = np.full((capacity, len(self.series)), HOLE)
+        values[: len(rows)][kept] = self.values[rows[kept]]
+        self.values = values
+        self._clean = np.zeros(capacity, np.uint8)
+        self._falls = np.zeros(capacity, np.uint8)
+
+    def keep(self, columns: Ints, groups: Codes) -> None:
+        """Only these columns stay, in this order; their groups have these numbers now."""
+        self.values = self.values[:, columns]
+        self.series = self.series[columns]
+        self.group = groups.astype(np.int32)
+        self.labels = [self.labels[column] for column in columns.tolist()]
+        self.width = len(columns)
+        self._clean[:] = self._falls[:] = _UNKNOWN
+        self._codes = {
+            key: codes[columns] for key, codes in self._codes.items() if len(codes) > columns.max(initial=-1)
+        }
+        self._changed()
+
+    def rows_clean(self, low: int, high: int) -> Bools:
+        """Which rows have no NaN (so no hole and no stale marker) in any column."""
+        known = self._clean[low:high]
+        for row in np.flatnonzero(known == _UNKNOWN).tolist():
+            bad = np.isnan(self.values[low + row, : self.width]).any()
+            known[row] = _NO if bad else _YES
+        return np.asarray(known == _YES)
+
+    def rows_falling(self, low: int, high: int) -> Bools:
+        """Which rows have a value lower than the one in the row before (holes aside)."""
+        known = self._falls[low:high]
+        for row in np.flatnonzero(known == _UNKNOWN).tolist():
+            at = low + row
+            falls = at > 0 and (self.values[at, : self.width] < self.values[at - 1, : self.width]).any()
+            known[row] = _YES if falls else _NO
+        return np.asarray(known == _YES)
+
+    def select(self, matchers: Sequence[Matcher], dictionary: Dictionary) -> tuple[slice | Ints, SeriesSet]:
+        """The matching columns and their series; all columns as a slice. Raises QueryError for a bad regex."""
+        key = tuple(matchers)
+        found = self._selections.get(key)
+        if found is None:
+            found = self._select(key, dictionary)
+            if len(self._selections) >= _CACHED_SELECTIONS:
+                self._selections.clear()
+            self._selections[key] = found
+        return found
+
+    def _select(
+        self, matchers: tuple[Matcher, ...], dictionary: Dictionary
+    ) -> tuple[slice | Ints, SeriesSet]:
+        mask = self.series[: self.width] != NOBODY
+        for matcher in (one for one in matchers if one.name != "__name__"):
+            codes = self._set.codes(matcher.name, dictionary)
+            mask &= accepted(matcher, dictionary)[codes]
+        if mask.all():
+            return slice(0, self.width), self._set
+        columns = np.flatnonzero(mask)
+        return columns, self._set.pick(columns)
+
+
+def accepted(matcher: Matcher, dictionary: Dictionary) -> Bools:
+    """For each number of a value of the matcher's label, whether the matcher accepts it."""
+    accepts = predicate(matcher)
+    known = dict(dictionary.of(matcher.name))
+    start = accepts("")
+    table = np.full(len(known) + 1, False)
+    table[0] = start
+    if matcher.op is MatchOp.EQ and matcher.value:
+        table[known.get(matcher.value, 0)] = matcher.value in known
+        return table
+    for value, code in known.items():
+        table[code] = accepts(value)
+    return table
+
+
+class _BlockSeries(SeriesSet):
+    """The series of a block as they were at one moment; codes of earlier columns are taken over."""
+
+    __slots__ = ("_labels", "_size", "known")
+
+    def __init__(self, labels: list[Labels], size: int, known: dict[tuple[str, Dictionary], Codes]) -> None:
+        super().__init__()
+        self._labels = labels
+        self._size = size
+        self.known = known
+
+    def __len__(self) -> int:
+        return self._size
+
+    def at(self, column: int) -> Labels:
+        """One label set."""
+        return self._labels[column]
+
+    def _codes(self, name: str, dictionary: Dictionary) -> Codes:
+        before = self.known.get((name, dictionary), np.empty(0, np.int32))
+        if len(before) >= self._size:
+            return before[: self._size]
+        new = [value_of(self._labels[column], name) for column in range(len(before), self._size)]
+        found = np.concatenate([before, dictionary.codes(name, new)])
+        self.known[name, dictionary] = found
+        return found
+
+
+def _wider(matrix: Floats, more: int, fill: float) -> Floats:
+    return np.concatenate([matrix, np.full((len(matrix), more), fill)], axis=1)
