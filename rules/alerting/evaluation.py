@@ -79,7 +79,7 @@ class AlertEvaluator:
         self._values: Floats = _NO_FLOATS
         self._after: Tracking | None = None  # what the last evaluation returned
         self._quiet_until = 0  # before this time a rule whose result stays the same changes nothing
-        self._alerts_of: dict[Labels, tuple[Labels, Labels, Labels]] = {}
+        self._alerts_of: dict[Labels, tuple[Phase, Labels, Labels]] = {}
         self._output = Output([], _NO_FLOATS)
 
     def evaluate(self, before: Tracking, at_ms: int, *, limit: int = 0) -> AlertOutcome:
@@ -192,8 +192,10 @@ class AlertEvaluator:
             key = known.get(labels)
             if key is None:
                 raw = dict(labels)
-                own = self._expand(self._moving_labels, raw, value, world) | self._fixed_labels
-                key = make_labels({k: v for k, v in raw.items() if k != _NAME} | own)
+                if self._moving_labels:
+                    raw |= self._expand(self._moving_labels, raw, value, world)
+                raw.pop(_NAME, None)
+                key = make_labels(raw | self._fixed_labels)
             keys.append(key)
         if len(set(keys)) != len(keys):
             raise QueryError(
@@ -211,9 +213,16 @@ class AlertEvaluator:
         known, names = self._alerts_of, {}
         labels: list[Labels] = []
         for key, alert in tracked.items():
-            three = known.get(key) or _names_of(key)
-            names[key] = three
-            labels += (three[alert.phase is Phase.FIRING], three[2])
+            pair = known.get(key)
+            if pair is None or pair[0] is not alert.phase:
+                since = pair[2] if pair else _series_of(key, (_NAME, "ALERTS_FOR_STATE"))
+                pair = (
+                    alert.phase,
+                    _series_of(key, (_NAME, "ALERTS"), ("alertstate", alert.phase.value)),
+                    since,
+                )
+            names[key] = pair
+            labels += pair[1:]
         self._alerts_of = names
         values = np.ones(2 * len(tracked), np.float64)
         values[1::2] = [alert.active_at / 1000 for alert in tracked.values()]
@@ -247,13 +256,10 @@ class RecordEvaluator:
         return Output(self._keys, vector.values)
 
 
-def _names_of(key: Labels) -> tuple[Labels, Labels, Labels]:
-    """The series of an alert: pending, firing, and since when."""
-    labels = dict(key)
-    pending, firing = (
-        make_labels(labels | {"alertstate": state}, "ALERTS") for state in ("pending", "firing")
-    )
-    return pending, firing, make_labels(labels, "ALERTS_FOR_STATE")
+def _series_of(key: Labels, *own: tuple[str, str]) -> Labels:
+    """The labels of an alert and those of a series about it, which win."""
+    names = [name for name, _ in own]
+    return tuple(sorted([*(pair for pair in key if pair[0] not in names), *own]))
 
 
 def _as_list(labels: Sequence[Labels]) -> list[Labels]:

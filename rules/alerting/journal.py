@@ -6,12 +6,15 @@ import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import sha256
+from operator import attrgetter
+from typing import Any
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import BindParameter, Column, bindparam, delete, select
 from sqlalchemy.orm import Session
 
-from monitor.database import Database
+from monitor.database import Base, Database
 from monitor.metrics.interface import Labels, make_labels
 from monitor.model import Severity
 from rules.alerting.evaluation import Change
@@ -31,6 +34,10 @@ from rules.alerting.records import (
 from rules.alerting.silences import Silence, silenced_until
 from rules.alerting.states import Act, Phase, Tracked, Transition, next_state
 from rules.alerting.tables import AlertRow, next_numbers, next_version
+
+_FINGERPRINTS_KEPT = 50_000
+_to_json = json.JSONEncoder(ensure_ascii=False).encode
+_OVER = frozenset({Transition.RESOLVED, Transition.VANISHED})
 
 Namer = Callable[[Mapping[str, str]], Mapping[str, str]]
 
@@ -69,6 +76,7 @@ class Journal:
         self._database = database
         self._topology = topology
         self._names = names
+        self._fingerprint = lru_cache(_FINGERPRINTS_KEPT)(fingerprint)
 
     def restore(self) -> dict[tuple[str, str], list[Tracked]]:
         """Everything pending or firing, by (group key, rule key)."""
@@ -84,21 +92,21 @@ class Journal:
         if not entries:
             return
         topology = self._topology()
+        keys = [self._fingerprint(entry.rule.key, entry.change.tracked.labels) for entry in entries]
         with self._database.session() as session:
-            _Recording(session, now, topology, self._names).write(entries)
+            _Recording(session, now, topology, self._names).write(entries, keys)
 
     def retire(self, known: Iterable[tuple[str, str]], now: int) -> int:
         """Resolve alerts whose rule is no longer loaded; returns how many."""
         keep = set(known)
-        entries = []
         with self._database.session() as session:
-            query = select(AlertRow).where(AlertRow.open_key.is_not(None), AlertRow.phase != Phase.NORMAL)
-            gone = [row for row in session.scalars(query) if (row.rule_group, row.rule_key) not in keep]
+            open_rows = select(AlertRow.id, AlertRow.rule_group, AlertRow.rule_key).where(
+                AlertRow.open_key.is_not(None), AlertRow.phase != Phase.NORMAL
+            )
+            gone = [number for number, group, key in session.execute(open_rows) if (group, key) not in keep]
             if gone:
-                recording = _Recording(session, now, self._topology(), self._names)
-                recording.retire(gone)
-            entries = gone
-        return len(entries)
+                _Recording(session, now, self._topology(), self._names).retire(gone)
+        return len(gone)
 
 
 def _tracked(row: AlertRow) -> Tracked:
@@ -113,8 +121,51 @@ def _tracked(row: AlertRow) -> Tracked:
     )
 
 
+@dataclass(slots=True)
+class _Row:
+    """An alert row as far as recording needs it; plain data, because a storm has thousands of them."""
+
+    id: int
+    open_key: str | None
+    number: str | None
+    name: str
+    severity: str
+    phase: str
+    state: str
+    labels: str
+    annotations: str
+    device: str
+    value: float | None
+    active_at: int
+    fired_at: int | None
+    resolved_at: int | None
+    keep_since: int | None
+    acked_by: str
+    acked_at: int | None
+    silenced_until: int | None
+    root_id: int | None
+
+
+_TABLE = Base.metadata.tables["alert"]
+_COLUMNS = [_TABLE.c[name] for name in _Row.__slots__]
+_STORED = _Row.__slots__[1:]  # all but the id
+_stored = attrgetter(*_STORED)
+_MOVING = ("annotations", "value", "active_at", "keep_since", "phase")
+_TURNING = (
+    *_MOVING,
+    "open_key",
+    "number",
+    "state",
+    "fired_at",
+    "resolved_at",
+    "acked_by",
+    "acked_at",
+    "silenced_until",
+)
+
+
 class _Recording:
-    """One write transaction."""
+    """One write transaction. Statements are few and wide: a storm of thousands of alerts is one transaction."""
 
     def __init__(self, session: Session, now: int, topology: Topology, names: Namer) -> None:
         self._session = session
@@ -125,18 +176,23 @@ class _Recording:
         self._silences: list[Silence] = active_silences(session, now)
         self._lines: list[tuple[int, int, str, str, str]] = []
 
-    def write(self, entries: Sequence[Entry]) -> None:
-        keys = [fingerprint(e.rule.key, e.change.tracked.labels) for e in entries]
-        rows = self._rows(keys)
-        rows |= self._add({k: e for k, e in zip(keys, entries, strict=True) if k not in rows})
-        fired: list[AlertRow] = []
-        resolved: list[AlertRow] = []
+    def write(self, entries: Sequence[Entry], keys: Sequence[str]) -> None:
+        """Record changes; `keys` are their fingerprints."""
+        rows = self._rows(_TABLE.c.open_key, keys)
+        fresh: dict[str, tuple[_Row, Entry]] = {}
+        fired: list[_Row] = []
+        resolved: list[_Row] = []
+        turned: dict[int, _Row] = {}
+        moved: dict[int, _Row] = {}
         dropped: list[int] = []
         for key, entry in zip(keys, entries, strict=True):
-            row = rows.get(key)
-            transition = entry.change.transition
+            row, transition = rows.get(key), entry.change.transition
             if row is None:
-                continue
+                if transition in _OVER:
+                    continue  # what is already over needs no row
+                row = rows[key] = self._new(key, entry)
+                fresh[key] = row, entry
+            known = key not in fresh
             self._update(row, entry.change.tracked)
             if transition is Transition.FIRED:
                 self._fire(row)
@@ -146,89 +202,129 @@ class _Recording:
                 resolved.append(row)
             elif transition is Transition.VANISHED and self._vanish(row):
                 dropped.append(row.id)
-        fresh = [row for row in fired if row.number is None]
-        for row, number in zip(fresh, next_numbers(self._session, self._now, len(fresh)), strict=True):
-            row.number = number
-        self._session.flush()
-        if dropped:
-            self._drop(dropped)
+                continue
+            if known:
+                (moved if transition is None else turned)[row.id] = row
+        self._number(fired)
+        self._insert(fresh)
+        self._save(turned.values(), _TURNING)
+        self._save(moved.values(), _MOVING)
+        self._drop(dropped)
         self._finish(fired, resolved)
 
-    def retire(self, rows: Sequence[AlertRow]) -> None:
-        resolved = []
-        for row in rows:
-            if row.phase == Phase.PENDING:
-                if self._vanish(row):
-                    self._session.delete(row)
-                continue
-            self._clear(row)
-            resolved.append(row)
-        self._session.flush()
+    def retire(self, ids: Sequence[int]) -> None:
+        """The rules of these alerts are gone."""
+        rows = self._rows(_TABLE.c.id, ids)
+        resolved, dropped = [], []
+        for row in rows.values():
+            if row.phase != Phase.PENDING:
+                self._clear(row)
+                resolved.append(row)
+            elif self._vanish(row):
+                dropped.append(row.id)
+        self._save(rows.values(), _TURNING)
+        self._drop(dropped)
         self._finish([], resolved)
 
-    def _rows(self, keys: Sequence[str]) -> dict[str, AlertRow]:
-        found: dict[str, AlertRow] = {}
-        for start in range(0, len(keys), CHUNK):
-            query = select(AlertRow).where(AlertRow.open_key.in_(keys[start : start + CHUNK]))
-            found.update({str(row.open_key): row for row in self._session.scalars(query)})
+    def _rows(self, column: Column[Any], values: Sequence[str] | Sequence[int]) -> dict[str, _Row]:
+        found: dict[str, _Row] = {}
+        for start in range(0, len(values), CHUNK):
+            query = select(*_COLUMNS).where(column.in_(values[start : start + CHUNK]))
+            for values_of in self._session.execute(query):
+                row = _Row(*values_of)
+                found[str(row.open_key)] = row
         return found
 
-    def _add(self, entries: Mapping[str, Entry]) -> dict[str, AlertRow]:
-        """Rows for alerts that have none, in one statement; what is already over needs none."""
-        over = {Transition.RESOLVED, Transition.VANISHED}
-        fresh = {key: entry for key, entry in entries.items() if entry.change.transition not in over}
-        if not fresh:
-            return {}
-        self._session.execute(insert(AlertRow), [self._new(key, entry) for key, entry in fresh.items()])
-        return self._rows(list(fresh))
-
-    def _new(self, key: str, entry: Entry) -> dict[str, str | int]:
+    def _new(self, key: str, entry: Entry) -> _Row:
         tracked = entry.change.tracked
         labels = dict(tracked.labels)
-        severity = severity_of(labels)
-        return {
-            "open_key": key,
-            "rule_group": entry.group,
-            "rule_key": entry.rule.key,
-            "name": entry.rule.name,
-            "severity": severity.value,
-            "severity_rank": severity.rank,
-            "phase": Phase.PENDING.value,
-            "state": AlertState.PENDING.value,
-            "labels": json.dumps(labels, ensure_ascii=False),
-            "annotations": "{}",
-            "site": labels.get("site", ""),
-            "device": labels.get("device", ""),
-            "expression": entry.rule.expr,
-            "active_at": tracked.active_at,
-            "acked_by": "",
-            "owner": "",
-            "escalated_to": "",
-            "version": self._version,
-        }
+        return _Row(
+            id=0,
+            open_key=key,
+            number=None,
+            name=entry.rule.name,
+            severity=severity_of(labels).value,
+            phase=Phase.PENDING.value,
+            state=AlertState.PENDING.value,
+            labels=_to_json(labels),
+            annotations="{}",
+            device=labels.get("device", ""),
+            value=None,
+            active_at=tracked.active_at,
+            fired_at=None,
+            resolved_at=None,
+            keep_since=None,
+            acked_by="",
+            acked_at=None,
+            silenced_until=None,
+            root_id=None,
+        )
 
-    def _update(self, row: AlertRow, tracked: Tracked) -> None:
+    def _insert(self, fresh: Mapping[str, tuple[_Row, Entry]]) -> None:
+        """New rows in one statement; those that fire learn their id."""
+        if not fresh:
+            return
+        rows = []
+        for row, entry in fresh.values():
+            rows.append(
+                dict(zip(_STORED, _stored(row), strict=True))
+                | {
+                    "rule_group": entry.group,
+                    "rule_key": entry.rule.key,
+                    "severity_rank": Severity(row.severity).rank,
+                    "site": dict(entry.change.tracked.labels).get("site", ""),
+                    "expression": entry.rule.expr,
+                    "owner": "",
+                    "escalated_to": "",
+                    "version": self._version,
+                }
+            )
+        connection = self._session.connection()
+        connection.execute(_TABLE.insert(), rows)
+        wanted = [key for key, (row, _) in fresh.items() if row.fired_at is not None]
+        for start in range(0, len(wanted), CHUNK):
+            keys = wanted[start : start + CHUNK]
+            query = select(_TABLE.c.open_key, _TABLE.c.id).where(_TABLE.c.open_key.in_(keys))
+            for key, row_id in connection.execute(query):
+                fresh[key][0].id = row_id
+
+    def _save(self, rows: Iterable[_Row], columns: Sequence[str]) -> None:
+        of = attrgetter(*columns)
+        values = [
+            {"row_id": row.id, "version": self._version, **dict(zip(columns, of(row), strict=True))}
+            for row in rows
+        ]
+        if values:
+            change: dict[str, BindParameter[Any]] = {name: bindparam(name) for name in (*columns, "version")}
+            update = _TABLE.update().where(_TABLE.c.id == bindparam("row_id")).values(change)
+            self._session.connection().execute(update, values)
+
+    def _update(self, row: _Row, tracked: Tracked) -> None:
         row.value = None if math.isnan(tracked.value) else tracked.value
         annotations = with_names(tracked.annotations, self._names(dict(tracked.labels)))
-        row.annotations = json.dumps(annotations, ensure_ascii=False)
+        row.annotations = _to_json(annotations)
         row.keep_since = tracked.keep_since
         row.active_at = tracked.active_at
-        row.version = self._version
         if row.phase == Phase.NORMAL:
             row.phase = tracked.phase.value
 
-    def _fire(self, row: AlertRow) -> None:
+    def _number(self, fired: Sequence[_Row]) -> None:
+        fresh = [row for row in fired if row.number is None]
+        for row, number in zip(fresh, next_numbers(self._session, self._now, len(fresh)), strict=True):
+            row.number = number
+
+    def _fire(self, row: _Row) -> None:
         row.phase, row.fired_at, row.resolved_at = Phase.FIRING.value, self._now, None
         row.acked_by, row.acked_at = "", None
         row.state = next_state(AlertState(row.state), Act.FIRE).value
-        until = silenced_until(self._silences, json.loads(row.labels), self._now)
-        row.silenced_until = until
-        if until is not None:
+        row.silenced_until = None
+        if self._silences:
+            row.silenced_until = silenced_until(self._silences, json.loads(row.labels), self._now)
+        if row.silenced_until is not None:
             row.state = next_state(AlertState(row.state), Act.SHELVE).value
 
-    def _clear(self, row: AlertRow) -> None:
+    def _clear(self, row: _Row) -> None:
         row.phase, row.resolved_at, row.keep_since = Phase.NORMAL.value, self._now, None
-        row.version = self._version
         row.state = next_state(AlertState(row.state), Act.CLEAR).value
         if row.root_id is not None:
             row.state = next_state(AlertState(row.state), Act.CLOSE).value
@@ -236,11 +332,11 @@ class _Recording:
         if row.state == AlertState.CLOSED:
             row.open_key = None
 
-    def _vanish(self, row: AlertRow) -> bool:
+    def _vanish(self, row: _Row) -> bool:
         """Whether the row may go: it never fired. One that fired before stays, with its state."""
         if row.fired_at is None:
             return True
-        row.phase, row.version = Phase.NORMAL.value, self._version
+        row.phase = Phase.NORMAL.value
         if row.state == AlertState.CLOSED:
             row.open_key = None
         return False
@@ -249,7 +345,7 @@ class _Recording:
         for start in range(0, len(ids), CHUNK):
             self._session.execute(delete(AlertRow).where(AlertRow.id.in_(ids[start : start + CHUNK])))
 
-    def _finish(self, fired: Sequence[AlertRow], resolved: Sequence[AlertRow]) -> None:
+    def _finish(self, fired: Sequence[_Row], resolved: Sequence[_Row]) -> None:
         self._lines += [(row.id, self._now, "fired", SYSTEM, _reading(row)) for row in fired]
         self._lines += [(row.id, self._now, "resolved", SYSTEM, "") for row in resolved]
         write_timeline(self._session, self._lines)
@@ -259,5 +355,5 @@ class _Recording:
             regroup(self._session, self._version, self._now, self._topology)
 
 
-def _reading(row: AlertRow) -> str:
+def _reading(row: _Row) -> str:
     return "" if row.value is None else f"value {row.value:.6g}"

@@ -9,12 +9,28 @@ import re
 from collections.abc import Mapping
 
 _EDGE = r"A-Za-z0-9_.:\-"
+_WORD = re.compile(rf"[{_EDGE}]+")
 
 
 def with_names(annotations: Mapping[str, str], names: Mapping[str, str]) -> dict[str, str]:
     """`annotations` with every whole-word id of `names` (id -> name) replaced; longer ids win."""
-    known = sorted((key for key, name in names.items() if key and name), key=len, reverse=True)
+    known = {key: name for key, name in names.items() if key and name}
     if not known:
         return dict(annotations)
-    pattern = re.compile(rf"(?<![{_EDGE}])(?:{'|'.join(map(re.escape, known))})(?![{_EDGE}])")
-    return {key: pattern.sub(lambda match: names[match[0]], text) for key, text in annotations.items()}
+    if all(map(_WORD.fullmatch, known)):  # the usual case, without a pattern of its own for every alert
+
+        def one(match: re.Match[str]) -> str:
+            return known.get(match[0], match[0])
+
+        pattern = _WORD
+    else:
+        ids = sorted(known, key=len, reverse=True)
+        pattern = re.compile(rf"(?<![{_EDGE}])(?:{'|'.join(map(re.escape, ids))})(?![{_EDGE}])")
+
+        def one(match: re.Match[str]) -> str:
+            return known[match[0]]
+
+    return {
+        key: pattern.sub(one, text) if any(name in text for name in known) else text
+        for key, text in annotations.items()
+    }

@@ -8,21 +8,24 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
 
-from sqlalchemy import delete, func, insert, select
+from sqlalchemy import bindparam, delete, func, select
 from sqlalchemy.orm import Session
 
+from monitor.database import Base
 from monitor.model import Severity
 from rules.alerting.interface import AlertState, AlertView
 from rules.alerting.silences import Silence, load_matchers
 from rules.alerting.states import Phase
 from rules.alerting.suppress import Firing, roots_of
-from rules.alerting.tables import AlertEventRow, AlertRow, NotificationRow, SilenceRow
+from rules.alerting.tables import AlertRow, NotificationRow, SilenceRow
 
 SYSTEM = "system"
 # A dependent device's alert waits a little: its upstream's, which explains it, is often seen moments later.
 DEPENDENT_WAIT_MS = 20_000
-CHUNK = 400
+CHUNK = 2000  # values in one IN list; SQLite takes 32,766
 
 Topology = Mapping[str, Sequence[str]]
 
@@ -71,7 +74,7 @@ def write_timeline(session: Session, lines: Iterable[tuple[int, int, str, str, s
     """Append (alert id, at, kind, actor, text) lines."""
     rows = [{"alert_id": a, "at": at, "kind": k, "actor": who, "text": t} for a, at, k, who, t in lines]
     if rows:
-        session.execute(insert(AlertEventRow), rows)
+        session.connection().execute(Base.metadata.tables["alert_event"].insert(), rows)
 
 
 def silence_of(row: SilenceRow) -> Silence:
@@ -93,12 +96,56 @@ def active_silences(session: Session, now: int) -> list[Silence]:
     return [silence_of(row) for row in session.scalars(query)]
 
 
-def episode_key(row: AlertRow, event: str) -> str:
+class AlertFacts(Protocol):
+    """What messages and root causes need of an alert, be it a row of the ORM or plain data."""
+
+    @property
+    def id(self) -> int:
+        """Of the row."""
+        ...
+
+    @property
+    def number(self) -> str | None:
+        """The human name."""
+        ...
+
+    @property
+    def severity(self) -> str:
+        """Severity's value."""
+        ...
+
+    @property
+    def state(self) -> str:
+        """AlertState's value."""
+        ...
+
+    @property
+    def phase(self) -> str:
+        """Phase's value."""
+        ...
+
+    @property
+    def device(self) -> str:
+        """Empty when it is about none."""
+        ...
+
+    @property
+    def fired_at(self) -> int | None:
+        """In ms."""
+        ...
+
+    @property
+    def root_id(self) -> int | None:
+        """The alert it is suppressed under."""
+        ...
+
+
+def episode_key(row: AlertFacts, event: str) -> str:
     """The ledger key of one event of one firing of an alert: an alert that fires again is told again."""
     return f"{row.number}:{row.fired_at}:{event}"
 
 
-def notify_fired(session: Session, rows: Iterable[AlertRow], now: int, topology: Topology) -> None:
+def notify_fired(session: Session, rows: Iterable[AlertFacts], now: int, topology: Topology) -> None:
     """Put a `fired` message into the outbox for alerts that people should hear of."""
     due = []
     for row in rows:
@@ -109,28 +156,28 @@ def notify_fired(session: Session, rows: Iterable[AlertRow], now: int, topology:
     put_outbox(session, due)
 
 
-def notify_resolved(session: Session, rows: Sequence[AlertRow], now: int) -> None:
+def notify_resolved(session: Session, rows: Sequence[AlertFacts], now: int) -> None:
     """Tell the end of every alert whose beginning was told; take back what nobody has heard yet."""
     by_key = {episode_key(row, "fired"): row for row in rows}
-    told: dict[str, NotificationRow] = {}
+    unheard: list[int] = []
+    due = []
     keys = list(by_key)
     for start in range(0, len(keys), CHUNK):
-        query = select(NotificationRow).where(NotificationRow.key.in_(keys[start : start + CHUNK]))
-        told.update({n.key: n for n in session.scalars(query)})
-    due = []
-    for key, row in by_key.items():
-        notification = told.get(key)
-        if notification is None:
-            continue
-        if notification.state == "pending":
-            session.delete(notification)
-        else:
-            due.append(outbox_row(row, "resolved", now))
+        query = select(NotificationRow.id, NotificationRow.key, NotificationRow.state)
+        for number, key, state in session.execute(
+            query.where(NotificationRow.key.in_(keys[start : start + CHUNK]))
+        ):
+            if state == "pending":
+                unheard.append(number)
+            else:
+                due.append(outbox_row(by_key[key], "resolved", now))
+    for start in range(0, len(unheard), CHUNK):
+        session.execute(delete(NotificationRow).where(NotificationRow.id.in_(unheard[start : start + CHUNK])))
     put_outbox(session, due)
 
 
 def outbox_row(
-    row: AlertRow,
+    row: AlertFacts,
     event: str,
     now: int,
     *,
@@ -165,34 +212,57 @@ def put_outbox(session: Session, rows: Sequence[dict[str, str | int]]) -> None:
         known.update(session.scalars(query))
     fresh = [row for row in rows if row["key"] not in known]
     if fresh:
-        session.execute(insert(NotificationRow), fresh)
+        session.connection().execute(Base.metadata.tables["notification"].insert(), fresh)
+
+
+@dataclass(frozen=True, slots=True)
+class _FiringRow:
+    """A firing alert as far as root causes and messages go."""
+
+    id: int
+    number: str | None
+    name: str
+    severity: str
+    state: str
+    phase: str
+    device: str
+    active_at: int
+    fired_at: int | None
+    root_id: int | None
 
 
 def regroup(session: Session, version: int, now: int, topology: Topology) -> None:
     """Work out root causes anew over everything that fires, and correct rows, timeline and outbox."""
     session.flush()
-    rows = {row.id: row for row in session.scalars(select(AlertRow).where(AlertRow.phase == Phase.FIRING))}
+    table = Base.metadata.tables["alert"]
+    query = select(*(table.c[name] for name in _FiringRow.__slots__)).where(table.c.phase == Phase.FIRING)
+    rows = {found[0]: _FiringRow(*found) for found in session.execute(query)}
     firing = [Firing(r.id, r.name, r.device, r.fired_at or r.active_at) for r in rows.values()]
     roots = roots_of(firing, topology)
-    lines, freed, hidden = [], [], []
+    lines, freed, hidden, moved = [], [], [], []
     for row in rows.values():
         root = roots.get(row.id)
         if row.root_id == root:
             continue
-        row.root_id, row.version = root, version
+        moved.append({"row_id": row.id, "root": root, "version": version})
         if root is None:
-            freed.append(row)
+            freed.append(replace(row, root_id=None))
             lines.append((row.id, now, "unsuppressed", SYSTEM, ""))
         else:
             hidden.append(row)
             lines.append((row.id, now, "suppressed", SYSTEM, rows[root].number or ""))
-    session.flush()
+    if not moved:
+        return
+    change = table.update().where(table.c.id == bindparam("row_id"))
+    session.connection().execute(
+        change.values(root_id=bindparam("root"), version=bindparam("version")), moved
+    )
     write_timeline(session, lines)
     _take_back(session, hidden)
     notify_fired(session, freed, now, topology)
 
 
-def _take_back(session: Session, rows: Sequence[AlertRow]) -> None:
+def _take_back(session: Session, rows: Sequence[AlertFacts]) -> None:
     """Remove `fired` messages that nobody has sent yet."""
     keys = [episode_key(row, "fired") for row in rows]
     for start in range(0, len(keys), CHUNK):

@@ -6,14 +6,14 @@ string. A template that cannot be expanded says why in Go's words, with the plac
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from rules.alerting.errors import TemplateError
 from rules.alerting.template_functions import FUNCTIONS, NO_WORLD, World
 from rules.alerting.template_nodes import Text, Tree, by_labels
 from rules.alerting.template_parser import parse
+from rules.alerting.template_plain import Part, plain_parts
 from rules.alerting.template_run import Run
 from rules.alerting.template_values import AlertData, Value
 
@@ -23,8 +23,6 @@ _DEFINITIONS = (
 )
 _DEFINED = _DEFINITIONS.count("{{")
 _MAX_CHARS = 16_384
-# The one shape that nearly every annotation has: text, labels and the plain value.
-_PLAIN = re.compile(r"\{\{\s*\$labels\.([A-Za-z_]\w*)\s*\}\}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +32,7 @@ class Template:
     source: str
     name: str
     tree: Tree
-    plain: tuple[str, ...] | None = field(default=None)
+    plain: tuple[Part, ...] | None = None
 
     @property
     def constant(self) -> bool:
@@ -60,13 +58,7 @@ def parse_template(source: str, name: str = "alert") -> Template:
         raise TemplateError("template is nested too deeply") from None
     # What the definitions set is handed in at each expansion.
     tree.nodes = tree.nodes[_DEFINED:]
-    return Template(source, name, tree, _plain(source))
-
-
-def _plain(source: str) -> tuple[str, ...] | None:
-    """Texts and label names in turn, when there is nothing else in it."""
-    parts = _PLAIN.split(source)
-    return None if any("{{" in text for text in parts[::2]) else tuple(parts)
+    return Template(source, name, tree, plain_parts(tree))
 
 
 def expand(
@@ -80,9 +72,7 @@ def expand(
     """The text of a template for one alert. Raises TemplateError when it cannot be expanded."""
     plain = template.plain
     if plain is not None:
-        if len(plain) == 3:
-            return plain[0] + labels.get(plain[1], "") + plain[2]
-        return "".join([labels.get(part, "") if i & 1 else part for i, part in enumerate(plain)])
+        return "".join([part if isinstance(part, str) else part(labels, value) for part in plain])
     if template.constant:
         return template.source
     data = AlertData(labels, external_labels or {}, world.external_url, float(value))
