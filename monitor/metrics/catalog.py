@@ -1,52 +1,32 @@
 """The catalog: names of the series, how far each is sealed, and the number of the last finished sealing.
 
-One SQLite file beside the day files. Saving it is what makes a sealing count: chunks with a higher number are
-removed when the store is opened again, and the log still has their samples.
+Two files in one folder. `names` is appended to: frames of new names, frames of series that are gone; it is written
+anew when much of it is gone. `state` is replaced as a whole, and that is what makes a sealing count: files of later
+sealings are removed when the store is opened again, and the log still has their samples. Nothing here is the only
+copy: the day files have the names of their series, so a damaged catalog is kept aside and rebuilt.
 """
 
 from __future__ import annotations
 
+import os
 import zlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import orjson
-from sqlalchemy import (
-    Column,
-    Integer,
-    LargeBinary,
-    MetaData,
-    NullPool,
-    String,
-    Table,
-    create_engine,
-    delete,
-    event,
-    insert,
-    select,
-)
-from sqlalchemy.exc import DBAPIError
+import structlog
 
-from monitor.errors import IntegrityError
+from monitor.metrics.chunk_file import pack_names, pack_sections, unpack_names, unpack_sections
+from monitor.metrics.codec import pack_numbers, unpack_numbers
+from monitor.metrics.frames import Disk, payload_at, replace_file, scan, sync_folder, wrap, write_all
 from monitor.metrics.interface import Floats, Ints, Labels
-from monitor.metrics.sqlite import on_connect
+from monitor.metrics.wal import is_torn
 
-_META = MetaData()
-_SERIES = Table(
-    "series",
-    _META,
-    Column("number", Integer, primary_key=True),
-    Column("labels", String, nullable=False),
-)
-_STATE = Table(
-    "state",
-    _META,
-    Column("seal", Integer, primary_key=True),
-    Column("marks", LargeBinary, nullable=False),
-    Column("crc", Integer, nullable=False),
-)
+MAGIC = b"ZCAT"
+_NAMES_A_FRAME = 20_000
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,50 +38,133 @@ class Marks:
     last_value: Floats
 
 
+@dataclass(frozen=True, slots=True)
+class State:
+    """Sealing `seal` is the last finished one: what was older than `boundary_ms` and logged in segments before
+    `segment` is in the day files.
+    """
+
+    seal: int
+    boundary_ms: int
+    segment: int
+    marks: Marks
+
+
+@dataclass(slots=True)
+class Loaded:
+    """What the catalog says. Without a `state` it must be rebuilt; `damaged` counts stretches of both files."""
+
+    names: dict[int, Labels] = field(default_factory=dict)
+    state: State | None = None
+    damaged: int = 0
+    fresh: bool = False
+
+
 class Catalog:
-    """See the module. Raises IntegrityError when the file is damaged."""
+    """See the module."""
 
-    def __init__(self, folder: Path) -> None:
-        self._path = folder / "catalog.db"
-        self._engine = create_engine(f"sqlite:///{self._path}", poolclass=NullPool)
-        event.listen(self._engine, "connect", on_connect)
+    def __init__(self, folder: Path, disk: Disk) -> None:
+        self._folder = folder
+        self._disk = disk
+        folder.mkdir(parents=True, exist_ok=True)
+        self._names = folder / "names"
+        self._state = folder / "state"
+        self._live = self._dead = 0
 
-    def load(self) -> tuple[int, list[tuple[int, Labels]], Marks]:
-        """The last finished sealing (0 = none), the series in order of their numbers, and their marks."""
+    def load(self) -> Loaded:
+        """Read both files; what is damaged is kept aside in `quarantine`."""
+        loaded = Loaded(fresh=not self._names.exists() and not self._state.exists())
+        if self._names.exists():
+            data = self._names.read_bytes()
+            frames, damaged = scan(data, MAGIC)
+            for _, payload in frames:
+                if payload[:1] == b"N":
+                    loaded.names.update(unpack_names(payload[1:]))
+                else:
+                    for number in unpack_numbers(payload[1:]).tolist():
+                        self._dead += loaded.names.pop(number, None) is not None
+            if damaged and is_torn(data, damaged[-1], MAGIC):
+                # An append that was never finished, so it never counted.
+                os.truncate(self._names, damaged.pop())
+            if damaged:
+                self._set_aside(self._names, data, len(damaged))
+                loaded.damaged += len(damaged)
+        self._live = len(loaded.names)
+        if self._state.exists():
+            data = self._state.read_bytes()
+            state = payload_at(data, 0, MAGIC)
+            if state is None:
+                self._set_aside(self._state, data, 1)
+                loaded.damaged += 1
+            else:
+                loaded.state = _unpack_state(state)
+        return loaded
+
+    def _set_aside(self, path: Path, data: bytes, damaged: int) -> None:
+        aside = self._folder / "quarantine"
+        aside.mkdir(exist_ok=True)
+        (aside / f"{path.name}-{zlib.crc32(data):08x}").write_bytes(data)
+        _log.error("the catalog is damaged and is rebuilt", file=path.name, damaged=damaged)
+
+    def save(self, state: State, new: Sequence[tuple[int, Labels]], gone: Sequence[int]) -> None:
+        """Finish a sealing. Raises OSError when the disk does not take it; then nothing counts."""
+        frames = _name_frames(new)
+        if gone:
+            frames.append(b"G" + pack_numbers(np.array(gone, np.int64)))
+        if frames:
+            self._append(b"".join([wrap(MAGIC, frame) for frame in frames]))
+        self._live += len(new) - len(gone)
+        self._dead += len(gone)
+        replace_file(self._state, wrap(MAGIC, _pack_state(state)), self._disk)
+
+    def _append(self, data: bytes) -> None:
+        created = not self._names.exists()
+        descriptor = os.open(self._names, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         try:
-            with self._engine.begin() as connection:
-                _META.create_all(connection)
-                rows = connection.execute(select(_SERIES).order_by(_SERIES.c.number)).all()
-                state = connection.execute(select(_STATE).order_by(_STATE.c.seal.desc())).first()
-        except DBAPIError as error:
-            raise self._damaged(str(error.orig)) from error
-        series = [(row.number, tuple(orjson.loads(row.labels).items())) for row in rows]
-        if state is None:
-            empty = np.empty(0, np.int64)
-            return 0, series, Marks(empty, empty, np.empty(0, np.float64))
-        if zlib.crc32(state.marks) != state.crc:
-            raise self._damaged("checksum does not match")
-        table = np.frombuffer(state.marks, "<i8").reshape(3, -1)
-        return state.seal, series, Marks(table[0].copy(), table[1].copy(), table[2].copy().view(np.float64))
+            size = os.fstat(descriptor).st_size
+            try:
+                write_all(self._disk, descriptor, data)
+                self._disk.sync(descriptor)
+            except OSError:
+                os.ftruncate(descriptor, size)
+                raise
+        finally:
+            os.close(descriptor)
+        if created:
+            sync_folder(self._folder)
 
-    def save(self, seal: int, new: Sequence[tuple[int, Labels]], gone: Sequence[int], marks: Marks) -> None:
-        """Finish a sealing: one transaction. Raises SQLAlchemy's DBAPIError when the disk does not take it."""
-        table = (
-            np.stack([marks.first_ms, marks.last_ms, marks.last_value.view(np.int64)]).astype("<i8").tobytes()
-        )
-        with self._engine.begin() as connection:
-            if new:
-                rows = [{"number": n, "labels": orjson.dumps(dict(labels)).decode()} for n, labels in new]
-                connection.execute(insert(_SERIES), rows)
-            for number in gone:
-                connection.execute(delete(_SERIES).where(_SERIES.c.number == number))
-            connection.execute(delete(_STATE))
-            connection.execute(insert(_STATE).values(seal=seal, marks=table, crc=zlib.crc32(table)))
+    @property
+    def wasteful(self) -> bool:
+        """Whether more names are gone than left."""
+        return self._dead > self._live
 
-    def _damaged(self, reason: str) -> IntegrityError:
-        return IntegrityError(
-            f"the catalog of the metric store is damaged: {reason}",
-            where=str(self._path),
-            hint="restore it from a backup",
-            zh=f"{self._path}：指标目录文件损坏（{reason}），请从备份恢复",
+    def rewrite(self, names: Iterable[tuple[int, Labels]]) -> None:
+        """Write the names anew. Raises OSError; then the old file is still there."""
+        listed = list(names)
+        frames = [wrap(MAGIC, frame) for frame in _name_frames(listed)]
+        replace_file(self._names, b"".join(frames), self._disk)
+        self._live, self._dead = len(listed), 0
+
+
+def _name_frames(names: Sequence[tuple[int, Labels]]) -> list[bytes]:
+    return [b"N" + pack_names(names[at : at + _NAMES_A_FRAME]) for at in range(0, len(names), _NAMES_A_FRAME)]
+
+
+def _pack_state(state: State) -> bytes:
+    marks = state.marks
+    numbers = orjson.dumps([state.seal, state.boundary_ms, state.segment])
+    return b"S" + pack_sections(
+        (
+            numbers,
+            pack_numbers(marks.first_ms),
+            pack_numbers(marks.last_ms),
+            marks.last_value.astype("<f8").tobytes(),
         )
+    )
+
+
+def _unpack_state(payload: bytes) -> State:
+    numbers, first, last, value = unpack_sections(payload[1:])
+    marks = Marks(unpack_numbers(first), unpack_numbers(last), np.frombuffer(value, "<f8").copy())
+    seal, boundary_ms, segment = orjson.loads(numbers)
+    return State(seal, boundary_ms, segment, marks)

@@ -1,9 +1,11 @@
 """The embedded metric store: one folder, one process, any number of threads.
 
-Newest hours live in the head (memory) and in `wal/`, the write-ahead log; every two hours of them are sealed into
-`chunks/`, one SQLite file a day, and `catalog.db` remembers the series and how far they are sealed. A sealing
-writes the chunks, then the catalog, then forgets the samples in the head, then removes log segments: a crash
-between any two steps loses and doubles nothing. Reading merges both without the reader noticing.
+Newest hours live in the head (memory) and in `wal/`, the write-ahead log. Every two hours of them are sealed into
+`chunks/raw/`, a folder a day of files that never change; `catalog/` remembers the series and how far they are sealed.
+Samples that come late wait in a buffer, and in the log, and are sealed into the days they belong to. A sealing copies
+the samples, writes the files, then the catalog, then forgets what it copied, then removes log segments: a crash
+between any two steps loses and doubles nothing. Once a day is two days old it is compacted and rolled up (compaction).
+Reading merges all of it without the reader noticing.
 """
 
 from __future__ import annotations
@@ -15,113 +17,139 @@ from pathlib import Path
 
 import numpy as np
 import structlog
-from sqlalchemy.exc import DBAPIError
 
 from monitor.clock import Clock
-from monitor.metrics.assemble import Layer, assemble
-from monitor.metrics.catalog import Catalog, Marks
-from monitor.metrics.chunks import DAY_MS, SLOT_MS, ChunkStore
+from monitor.metrics.assemble import assemble
+from monitor.metrics.catalog import Catalog, State
+from monitor.metrics.chunk_file import About
+from monitor.metrics.chunks import DAY_MS, SLOT_MS
+from monitor.metrics.compaction import compact, due_day
 from monitor.metrics.errors import StorageError
-from monitor.metrics.head import MAX_AHEAD_MS, Head
+from monitor.metrics.frames import Disk, SystemDisk
+from monitor.metrics.head import Head
+from monitor.metrics.history import History, Kept, Past
 from monitor.metrics.interface import AppendResult, Bools, Codes, Labels, Matcher, SampleBlock, Window
-from monitor.metrics.journal import Entry, pack, unpack
-from monitor.metrics.piece import HOLE, NEVER, Slot, is_present
-from monitor.metrics.wal import Disk, WriteAheadLog
+from monitor.metrics.journal import Entry, pack
+from monitor.metrics.judging import MAX_AHEAD_MS, Judged
+from monitor.metrics.late import NOTHING, LateBuffer, Verdict
+from monitor.metrics.layers import no_columns
+from monitor.metrics.piece import NEVER, Columns, Slot
+from monitor.metrics.recovery import Replay, remember, restore
+from monitor.metrics.sealing import Sealing, grown
+from monitor.metrics.snapshot import snapshot
+from monitor.metrics.wal import WriteAheadLog
 
 _GRACE_MS = 3_600_000
 _LATE_SEAL_MS = 600_000
+_MOST_LATE = 1 << 22
 _log = structlog.get_logger(__name__)
 
 
 class LocalStore:
     """MetricStore on local files.
 
-    `retention_days` is how long samples are kept. Call `maintain` once a minute. Raises StorageError from
-    `append`, `sync` and `maintain` when the disk does not take the samples, IntegrityError on opening when the
-    catalog is damaged.
+    `retention_days` is how long samples are kept, the other two how long their rollups are. Call `maintain` once a
+    minute. Raises StorageError from `append`, `sync` and `maintain` when the disk does not take the samples.
     """
 
     def __init__(
-        self, folder: Path, clock: Clock, *, retention_days: int = 30, disk: Disk | None = None
+        self,
+        folder: Path,
+        clock: Clock,
+        *,
+        retention_days: int = 30,
+        five_minute_days: int = 180,
+        hour_days: int = 730,
+        disk: Disk | None = None,
     ) -> None:
         self._clock = clock
+        self._kept = Kept(retention_days, five_minute_days, hour_days)
         self._retention_ms = retention_days * DAY_MS
         self._folder = folder
+        self._disk = disk or SystemDisk()
         self._lock = threading.RLock()
+        self._upkeep = threading.Lock()
         self._head = Head()
+        self._late = LateBuffer()
+        self._leaving = no_columns()
         self._counts: Counter[str] = Counter()
-        self._sealed_at_ms = self._sealed_until_ms = -NEVER
+        self._gone: list[int] = []
+        self._sealed_at_ms = self._sealed_until_ms = self._sealing_before = -NEVER
         folder.mkdir(parents=True, exist_ok=True)
-        self._catalog = Catalog(folder)
-        self._seal, self._marks = self._load_catalog()
+        self._catalog = Catalog(folder / "catalog", self._disk)
+        self._history = History(folder / "chunks", self._kept)
+        restored = restore(self._head, self._catalog, self._history)
+        self._state = restored.state
+        self._counts["quarantined_catalog"] = restored.damaged
         self._catalogued = len(self._head.index)
-        self._chunks = ChunkStore(folder / "chunks")
-        self._chunks.forget_after(self._seal)
-        self._wal = WriteAheadLog(folder / "wal", disk=disk)
-        self._replay()
+        if restored.rebuilt:
+            self._catalog.rewrite(self._named(range(self._catalogued)))
+            self._catalog.save(self._state, [], [])
+        self._wal = WriteAheadLog(folder / "wal", disk=self._disk)
+        Replay(self._head, self._late, self._state, self._counts).run(self._wal)
         self._logged = len(self._head.index)
         self._wal.start()
 
-    def _load_catalog(self) -> tuple[int, Marks]:
-        seal, series, marks = self._catalog.load()
-        head = self._head
-        for number, labels in series:
-            head.register(labels, number)
-        count = min(len(head.index), len(marks.last_ms))
-        head.first_ms[:count] = marks.first_ms[:count]
-        head.last_ms[:count] = marks.last_ms[:count]
-        head.last_value[:count] = marks.last_value[:count]
-        return seal, marks
-
-    def _replay(self) -> None:
-        """Rebuild the head from the log."""
-        aliases: dict[int, int] = {}
-        for segment, reading in self._wal.recover():
-            self._counts["quarantined"] += reading.damaged
-            for entry in map(unpack, reading.payloads):
-                segment.newest_ms = max(segment.newest_ms, int(entry.timestamps.max(initial=-NEVER)))
-                self._apply(entry, aliases)
-
-    def _apply(self, entry: Entry, aliases: dict[int, int]) -> None:
-        """Store what is new in a logged entry; samples of series whose names were lost are counted."""
-        head = self._head
-        for number, labels in entry.new:
-            given = head.register(labels, max(number, len(head.index)))
-            if given != number:
-                aliases[number] = given
-        series = entry.series.copy()
-        for number, given in aliases.items():
-            series[entry.series == number] = given
-        known = series < len(head.index)
-        known[known] = head.named(series[known])
-        self._counts["orphaned_samples"] += int((~known).sum())
-        series, times, values = series[known], entry.timestamps[known], entry.values[known]
-        newer = times > head.last_ms[series]
-        head.store(series[newer], times[newer], values[newer])
-
     def append(self, block: SampleBlock, *, durable: bool = False) -> AppendResult:
-        """See MetricStore. Raises StorageError when the disk does not take it; then nothing was stored."""
+        """See MetricStore; late samples are accepted as long as samples are kept.
+
+        Raises StorageError when the disk does not take it; then nothing was stored.
+        """
         with self._lock:
             now = self._clock.now_ms()
             judged = self._head.judge(block, now - self._retention_ms, now + MAX_AHEAD_MS)
-            if len(judged.series):
-                self._record(Entry(self._unlogged(), judged.series, judged.timestamps, judged.values))
-                self._head.store(judged.series, judged.timestamps, judged.values)
-            self._counts["samples_appended"] += judged.result.accepted
-            self._counts["samples_duplicate"] += judged.result.duplicate
-            self._counts["samples_rejected"] += judged.result.rejected
+            fresh, late = self._parted(judged)
+            verdict = self._late.judge(late) if len(late.series) else NOTHING
+            self._record(fresh, verdict.fresh)
+            self._head.store(fresh.series, fresh.timestamps, fresh.values)
+            self._late.add(verdict.fresh)
+            remember(self._head, verdict.fresh)
+            result = _result(judged, len(late.series), verdict)
+            self._counts["samples_late"] += len(verdict.fresh.series)
+            self._counts["samples_appended"] += result.accepted
+            self._counts["samples_duplicate"] += result.duplicate
+            self._counts["samples_rejected"] += result.rejected
             position = self._wal.position()
+            crowded = len(self._late) > _MOST_LATE
         if durable:
             self._wal.wait(position)
-        return judged.result
+        if crowded:
+            self._seal_late()
+        return result
 
-    def _unlogged(self) -> list[tuple[int, Labels]]:
-        index = self._head.index
-        return [(number, index.labels[number]) for number in range(self._logged, len(index))]
+    def _parted(self, judged: Judged) -> tuple[Columns, Columns]:
+        """What goes to the head, and what is late: also what belongs to hours that are being sealed just now."""
+        fresh = Columns(judged.series, judged.timestamps, judged.values)
+        if not len(fresh.series) or int(fresh.timestamps.min()) >= self._sealing_before:
+            return fresh, judged.late
+        order = np.lexsort((fresh.timestamps, fresh.series))
+        fresh = Columns(fresh.series[order], fresh.timestamps[order], fresh.values[order])
+        behind = fresh.timestamps < self._sealing_before
+        late = judged.late
+        joined = Columns(
+            np.concatenate([late.series, fresh.series[behind]]),
+            np.concatenate([late.timestamps, fresh.timestamps[behind]]),
+            np.concatenate([late.values, fresh.values[behind]]),
+        )
+        return Columns(fresh.series[~behind], fresh.timestamps[~behind], fresh.values[~behind]), joined
 
-    def _record(self, entry: Entry) -> None:
-        self._wal.append(pack(entry), int(entry.timestamps.max()))
-        self._logged = len(self._head.index)
+    def _named(self, numbers: Iterable[int]) -> list[tuple[int, Labels]]:
+        labels = self._head.index.labels
+        return [(number, labels[number]) for number in numbers if labels[number]]
+
+    def _record(self, fresh: Columns, late: Columns) -> None:
+        """Log samples and the names that are new; all of it or, when the disk refuses, nothing."""
+        payloads: list[bytes] = []
+        newest = -NEVER
+        for columns in (fresh, late):
+            if len(columns.series):
+                new = [] if payloads else self._named(range(self._logged, len(self._head.index)))
+                is_late = columns is late
+                payloads.append(pack(Entry(new, columns.series, columns.timestamps, columns.values, is_late)))
+                newest = max(newest, int(columns.timestamps.max()))
+        if payloads:
+            self._wal.append(payloads[0], newest, *payloads[1:])
+            self._logged = len(self._head.index)
 
     def sync(self) -> None:
         """Return when everything appended so far is on disk. Raises StorageError when that cannot be."""
@@ -132,21 +160,37 @@ class LocalStore:
         with self._lock:
             series, labels = self._in_interval(matchers, start_ms, end_ms)
             newest = self._head.extract(series, start_ms, end_ms)
-            sealed, metrics = self._sealed(series, start_ms)
-            seal = self._seal
-        layers: list[Layer] = (
-            list(self._chunks.read(sealed, metrics, start_ms, end_ms, seal)) if metrics else []
-        )
-        return assemble(labels, series, [*layers, newest])
+            past = self._past(series, start_ms, end_ms)
+        return assemble(labels, series, past.layers(newest))
 
-    def _sealed(self, series: Codes, start_ms: int) -> tuple[Bools, list[str]]:
-        """Which of the series have sealed samples after a time, and the metrics they are of."""
+    def _past(self, series: Codes, start_ms: int, end_ms: int) -> Past:
+        """Under the lock: what is sealed or late of some series in (start, end]; read it without the lock."""
+        count = len(self._head.index)
+        asked = np.zeros(count, np.bool_)
+        asked[series] = True
+        wanted = self._sealed(series, start_ms)
+        late = self._late.within(asked, start_ms, end_ms)
+        if len(self._leaving.series):
+            leaving = LateBuffer()
+            leaving.add(self._leaving)
+            leaving.add(late)
+            late = leaving.within(asked, start_ms, end_ms)
+        return Past(self._history, self._history.files(), wanted, late, start_ms, end_ms)
+
+    def _sealed(self, series: Codes, start_ms: int) -> Bools:
+        """By series number: whether it is asked for and has sealed samples after a time."""
         wanted = np.zeros(len(self._head.index), np.bool_)
-        marked = series[series < len(self._marks.last_ms)]
-        marked = marked[self._marks.last_ms[marked] > start_ms]
-        wanted[marked] = True
-        metric = self._head.index.metric
-        return wanted, sorted({metric[number] for number in marked.tolist()})
+        last_ms = self._state.marks.last_ms
+        marked = series[series < len(last_ms)]
+        wanted[marked[last_ms[marked] > start_ms]] = True
+        return wanted
+
+    def rollup(self, aspect: int, matchers: Sequence[Matcher], start_ms: int, end_ms: int) -> Window:
+        """One aspect of the rollups (see rollup: LOWEST, HIGHEST, NOT_ONE) in (start, end], finest first."""
+        with self._lock:
+            series, labels = self._in_interval(matchers, start_ms, end_ms)
+            wanted, files = self._sealed(series, start_ms), self._history.files()
+        return assemble(labels, series, self._history.read(files, wanted, start_ms, end_ms, aspect))
 
     def _in_interval(
         self, matchers: Sequence[Matcher], start_ms: int, end_ms: int
@@ -173,17 +217,20 @@ class LocalStore:
         return sorted({value for labels in found for key, value in labels if key == name})
 
     def stats(self) -> Mapping[str, float]:
-        """See MetricStore."""
+        """See MetricStore. `quarantined` is the sum of the quarantined_<kind> since the store was opened."""
         with self._lock:
-            counts = {name: float(count) for name, count in self._counts.items()}
+            counts = Counter(self._counts)
+            counts.update({f"quarantined_{kind}": n for kind, n in self._history.damaged.items()})
+            damaged = sum(n for name, n in counts.items() if name.startswith("quarantined_"))
             return {
                 "samples_appended": 0.0,
-                **counts,
+                **{name: float(count) for name, count in counts.items()},
                 **self._head.numbers(),
-                "quarantined": float(self._counts["quarantined"] + self._chunks.damaged),
+                "late_samples_waiting": float(len(self._late) + len(self._leaving.series)),
+                "quarantined": float(damaged),
                 "wal_bytes": float(self._wal.size),
-                "chunk_bytes": float(self._chunks.size),
-                "seals": float(self._seal),
+                "chunk_bytes": float(self._history.size),
+                "seals": float(self._state.seal),
             }
 
     def labels_of(self, numbers: Iterable[int]) -> list[Labels]:
@@ -201,64 +248,168 @@ class LocalStore:
         return self._folder / "wal"
 
     def maintain(self) -> None:
-        """Seal what is old enough and delete what is too old; call it every minute.
+        """Seal what is old enough, compact a day that is due, delete what is too old; call it every minute.
 
-        Raises StorageError when the disk does not take the chunks; they stay in the head and the log.
+        Raises StorageError when the disk does not take the files; the samples stay in memory and in the log, and it
+        is tried again the next time.
         """
-        now = self._clock.now_ms()
-        boundary = (now - _GRACE_MS) // SLOT_MS * SLOT_MS
-        with self._lock:
-            late = now - self._sealed_at_ms >= _LATE_SEAL_MS
-            if (boundary > self._sealed_until_ms or late) and self._head.oldest_ms() < boundary:
-                self._seal_before(boundary, now)
-                self._sealed_until_ms, self._sealed_at_ms = boundary, now
-        self._chunks.remove_before(now - self._retention_ms)
-
-    def _seal_before(self, boundary_ms: int, now_ms: int) -> None:
-        """Move the samples older than the boundary from head and log to chunks."""
-        marks = self._marks_now()
+        if not self._upkeep.acquire(blocking=False):
+            return
         try:
-            self._chunks.write(self._seal + 1, _marking(self._head.slots(boundary_ms, SLOT_MS), marks))
-            forgotten = self._head.forget(now_ms - self._retention_ms - DAY_MS)
-            index = self._head.index
-            new = [(n, index.labels[n]) for n in range(self._catalogued, len(index)) if index.labels[n]]
-            self._catalog.save(self._seal + 1, new, forgotten, marks)
-        except DBAPIError as error:
-            raise StorageError(
-                f"cannot seal samples: {error.orig}",
-                where=str(self._folder),
-                hint="free disk space or replace the disk; the samples are still in the log",
-                zh=f"{self._folder}：指标数据归档失败（{error.orig}）；请清理磁盘空间或更换磁盘，数据仍保留在日志中",
-            ) from error
-        self._seal += 1
-        self._marks = marks
-        self._catalogued = len(index)
-        self._head.drop_before(boundary_ms)
-        self._wal.rotate()
-        self._wal.remove_before(boundary_ms)
+            now = self._clock.now_ms()
+            boundary = (now - _GRACE_MS) // SLOT_MS * SLOT_MS
+            if self._has_before(boundary) and (
+                boundary > self._sealed_until_ms or now - self._sealed_at_ms >= _LATE_SEAL_MS
+            ):
+                self._seal(boundary, now)
+                self._sealed_until_ms, self._sealed_at_ms = boundary, now
+            self._compact_due(now)
+            self._history.remove_before(now)
+        except OSError as error:
+            raise self._refused(error) from error
+        finally:
+            self._upkeep.release()
 
-    def _marks_now(self) -> Marks:
-        """The marks, grown to the present number of series."""
-        count = len(self._head.index)
-        last_ms = np.full(count, -NEVER, np.int64)
-        last_value = np.full(count, HOLE, np.float64)
-        last_ms[: len(self._marks.last_ms)] = self._marks.last_ms
-        last_value[: len(self._marks.last_value)] = self._marks.last_value
-        return Marks(self._head.first_ms[:count].copy(), last_ms, last_value)
+    def _has_before(self, boundary_ms: int) -> bool:
+        with self._lock:
+            late = self._late.columns().timestamps
+            return min(self._head.oldest_ms(), int(late.min(initial=NEVER))) < boundary_ms
+
+    def _seal_late(self) -> None:
+        """Seal at once because there are too many late samples to keep; somebody else may be at it already."""
+        if self._upkeep.acquire(blocking=False):
+            try:
+                now = self._clock.now_ms()
+                self._seal((now - _GRACE_MS) // SLOT_MS * SLOT_MS, now)
+            except (OSError, StorageError) as error:
+                # The samples are safe in the log; maintain tries again and tells.
+                _log.warning("late samples cannot be sealed", error=str(error))
+            finally:
+                self._upkeep.release()
+
+    def _seal(self, boundary_ms: int, now_ms: int) -> None:
+        """Move the samples older than the boundary from head, late buffer and log to files."""
+        with self._lock:
+            segment = self._wal.rotate()
+            self._leaving = self._late.take_before(boundary_ms)
+            self._sealing_before = boundary_ms
+            slots = self._head.slots(boundary_ms, SLOT_MS)
+            late = self._leaving
+        seal = self._state.seal + 1
+        try:
+            marks = grown(self._state.marks, len(self._head.index))
+            with Sealing(self._history.raw, About(seal, 0, now_ms), marks, self._disk) as sealing:
+                while (slot := self._next_slot(slots)) is not None:
+                    sealing.add(slot)
+                verdict = sealing.add_late(late, self._head.index.metric)
+                index = self._head.index
+                new = [n for n in range(self._catalogued, len(index)) if index.labels[n]]
+                paths = sealing.finish(index.labels, new)
+            state = State(seal, boundary_ms, segment, sealing.marks)
+            gone = self._forget(now_ms)
+            self._catalog.save(state, self._named(new), gone)
+        except OSError:
+            self._take_back()
+            raise
+        with self._lock:
+            self._history.raw.add(paths)
+            self._state = state
+            self._head.drop_before(boundary_ms)
+            self._leaving = no_columns()
+            self._sealing_before = -NEVER
+            self._gone = []
+            self._catalogued = max(self._catalogued, new[-1] + 1 if new else 0)
+            self._counts["samples_late_duplicate"] += verdict.same
+            self._counts["samples_late_conflicting"] += verdict.conflicting
+        self._wal.remove_before(boundary_ms, segment)
+        if self._catalog.wasteful:
+            self._catalog.rewrite(self._named(range(self._catalogued)))
+
+    def _next_slot(self, slots: Iterator[Slot]) -> Slot | None:
+        """The next copy; only for that long readers and writers wait."""
+        with self._lock:
+            return next(slots, None)
+
+    def _take_back(self) -> None:
+        """A sealing failed: the late samples wait on."""
+        with self._lock:
+            waiting = LateBuffer()
+            waiting.add(self._leaving)
+            waiting.add(self._late.columns())
+            self._late = waiting
+            self._leaving = no_columns()
+            self._sealing_before = -NEVER
+
+    def _forget(self, now_ms: int) -> list[int]:
+        """Series of which nothing is left; those too short-lived for rollups go when their samples do."""
+        with self._lock:
+            head = self._head
+            count = len(head.index)
+            first, last = head.first_ms[:count], head.last_ms[:count]
+            brief = (last < now_ms - self._retention_ms - DAY_MS) & (last - first < DAY_MS)
+            last[brief] = -NEVER
+            self._gone += head.forget(now_ms - self._kept.longest_ms - DAY_MS)
+            return list(self._gone)
+
+    def _compact_due(self, now_ms: int) -> None:
+        day = due_day(self._history.raw, now_ms)
+        if day is not None:
+            self._compact(day)
+
+    def compact(self, day_ms: int) -> None:
+        """Put a day's files into one and roll it up; `day_ms` is any time of the day. Raises StorageError."""
+        with self._upkeep:
+            try:
+                self._compact(day_ms // DAY_MS * DAY_MS)
+            except OSError as error:
+                raise self._refused(error) from error
+
+    def _compact(self, day_ms: int) -> None:
+        head = self._head
+        with self._lock:
+            count = len(head.index)
+            lasting = head.last_ms[:count] - head.first_ms[:count] >= DAY_MS
+        done = compact(self._history, day_ms, head.index, lasting, self._clock.now_ms(), self._disk)
+        with self._lock:
+            self._counts["samples_compacted"] += done
+
+    def snapshot(self, folder: Path) -> None:
+        """Copy the store, as it is now, to a new folder, which opens as a store with everything acknowledged so far.
+
+        Files that never change are linked when the folder is on the same file system. Raises StorageError when the
+        disk does not take it, InputError when the folder is not empty.
+        """
+        self.sync()
+        with self._upkeep:
+            snapshot(self._folder, folder)
+
+    def _refused(self, error: OSError) -> StorageError:
+        reason = error.strerror or str(error)
+        return StorageError(
+            f"cannot seal samples: {reason}",
+            where=str(self._folder),
+            hint="free disk space or replace the disk; the samples are still in the log",
+            zh=f"{self._folder}：指标数据归档失败（{reason}）；请清理磁盘空间或更换磁盘，数据仍保留在日志中",
+        )
 
     def close(self) -> None:
         """Flush and release. Raises StorageError when the last samples could not be written."""
         self._wal.close()
 
 
-def _marking(slots: Iterable[Slot], marks: Marks) -> Iterator[Slot]:
-    """Pass slots on, noting the newest sample of each series in the marks."""
-    for slot in slots:
-        piece = slot.piece
-        last = len(piece.values) - 1 - is_present(piece.values)[::-1].argmax(0)
-        times = piece.timestamps[last, piece.group]
-        newer = times > marks.last_ms[piece.series]
-        series = piece.series[newer]
-        marks.last_ms[series] = times[newer]
-        marks.last_value[series] = piece.values[last, np.arange(len(last))][newer]
-        yield slot
+def _result(judged: Judged, late: int, verdict: Verdict) -> AppendResult:
+    """What became of a block of which `late` samples were judged late; some of them were accepted as fresh before."""
+    result = judged.result
+    if not late:
+        return result
+    refused = len(judged.late.series)
+    reasons = Counter(result.reasons)
+    reasons.update(out_of_order=-refused, conflicting=verdict.conflicting)
+    reasons = +reasons
+    return AppendResult(
+        result.accepted - (late - refused) + len(verdict.fresh.series),
+        result.duplicate + verdict.same,
+        result.rejected - refused + verdict.conflicting,
+        dict(reasons),
+        {reason: labels for reason, labels in result.examples.items() if reason in reasons},
+    )

@@ -9,51 +9,42 @@ acknowledged), skips a damaged frame by looking for the next sound one, and keep
 from __future__ import annotations
 
 import os
-import struct
 import threading
 import zlib
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from time import monotonic
 
 import cramjam
 import structlog
 
+from monitor.metrics import frames
 from monitor.metrics.errors import StorageError
+from monitor.metrics.frames import HEADER_BYTES, Disk, SystemDisk, replace_file, sync_folder, write_all
 
-_MAGIC = b"ZWAL"
-_HEADER = struct.Struct("<4sIII")
-_MAX_PAYLOAD = 1 << 30
-HEADER_BYTES = _HEADER.size
+__all__ = [
+    "HEADER_BYTES",
+    "Disk",
+    "Reading",
+    "Segment",
+    "SystemDisk",
+    "WriteAheadLog",
+    "frame",
+    "frame_at",
+    "header_at",
+    "is_torn",
+    "next_sound",
+    "read_frames",
+    "sync_folder",
+]
+
+MAGIC = b"ZWAL"
+_FIRST_RETRY_SECONDS = 0.2
+_LAST_RETRY_SECONDS = 30.0
 SEGMENT_BYTES = 64 << 20
 _log = structlog.get_logger(__name__)
-
-
-class Disk(Protocol):
-    """What the log asks of the operating system; tests hand in one that fails."""
-
-    def write(self, descriptor: int, data: bytes) -> int:
-        """os.write"""
-        ...
-
-    def sync(self, descriptor: int) -> None:
-        """os.fdatasync"""
-        ...
-
-
-class SystemDisk:
-    """The real one."""
-
-    __slots__ = ()
-
-    def write(self, descriptor: int, data: bytes) -> int:
-        """os.write"""
-        return os.write(descriptor, data)
-
-    def sync(self, descriptor: int) -> None:
-        """os.fdatasync"""
-        os.fdatasync(descriptor)
 
 
 @dataclass(slots=True)
@@ -63,6 +54,11 @@ class Segment:
     path: Path
     size: int = 0
     newest_ms: int = -(2**62)
+
+    @property
+    def number(self) -> int:
+        """Its place in the log."""
+        return int(self.path.stem)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +72,7 @@ class Reading:
 
 def frame(payload: bytes) -> bytes:
     """The bytes of one frame."""
-    packed = bytes(cramjam.snappy.compress_raw(payload))
-    start = _HEADER.pack(_MAGIC, len(packed), zlib.crc32(packed), 0)[:12]
-    return start + zlib.crc32(start).to_bytes(4, "little") + packed
+    return frames.wrap(MAGIC, bytes(cramjam.snappy.compress_raw(payload)))
 
 
 def read_frames(data: bytes) -> Reading:
@@ -95,7 +89,7 @@ def read_frames(data: bytes) -> Reading:
         onward = next_sound(data, at + 1)
         if onward is None:
             torn = len(data) - at
-            return Reading(payloads, torn, damaged + (not _is_torn(data, at)))
+            return Reading(payloads, torn, damaged + (not is_torn(data, at)))
         damaged += 1
         at = onward
     return Reading(payloads, 0, damaged)
@@ -103,43 +97,28 @@ def read_frames(data: bytes) -> Reading:
 
 def header_at(data: bytes, at: int) -> tuple[int, int] | None:
     """Payload length and CRC of the header at an offset, None when there is no sound header."""
-    if at + _HEADER.size > len(data) or data[at : at + 4] != _MAGIC:
-        return None
-    _, length, crc, check = _HEADER.unpack_from(data, at)
-    if zlib.crc32(data[at : at + 12]) != check or length > _MAX_PAYLOAD:
-        return None
-    return length, crc
+    return frames.header_at(data, at, MAGIC)
 
 
 def frame_at(data: bytes, at: int) -> tuple[bytes, int] | None:
     """The payload at an offset and the offset after it, None when it is not sound."""
-    header = header_at(data, at)
-    if header is None:
+    packed = frames.payload_at(data, at, MAGIC)
+    if packed is None:
         return None
-    length, crc = header
-    start = at + _HEADER.size
-    packed = data[start : start + length]
-    if len(packed) != length or zlib.crc32(packed) != crc:
-        return None
-    return bytes(cramjam.snappy.decompress_raw(packed)), start + length
+    return bytes(cramjam.snappy.decompress_raw(packed)), at + HEADER_BYTES + len(packed)
 
 
 def next_sound(data: bytes, at: int) -> int | None:
     """The offset of the first sound frame at or after an offset."""
-    at = data.find(_MAGIC, at)
-    while at >= 0:
-        if frame_at(data, at) is not None:
-            return at
-        at = data.find(_MAGIC, at + 1)
-    return None
+    return frames.next_sound(data, at, MAGIC)
 
 
-def _is_torn(data: bytes, at: int) -> bool:
+def is_torn(data: bytes, at: int, magic: bytes = MAGIC) -> bool:
     """Whether what is left is an append cut short (or never written blocks) and not damage."""
-    if len(data) - at < _HEADER.size or not any(data[at:]):
+    if len(data) - at < HEADER_BYTES or not any(data[at:]):
         return True
-    header = header_at(data, at)
-    return header is not None and at + _HEADER.size + header[0] > len(data)
+    header = frames.header_at(data, at, magic)
+    return header is not None and at + HEADER_BYTES + header[0] > len(data)
 
 
 class WriteAheadLog:
@@ -157,7 +136,10 @@ class WriteAheadLog:
         self._written = 0
         self._synced = 0
         self._wanted = 0
+        self._unsynced: deque[tuple[int, bytes, int]] = deque()
         self._failed: OSError | None = None
+        self._retry_at = 0.0
+        self._retry_seconds = _FIRST_RETRY_SECONDS
         self._closing = False
         self._state = threading.Condition()
         self._thread = threading.Thread(target=self._flush_loop, name="wal-flusher", daemon=True)
@@ -187,23 +169,23 @@ class WriteAheadLog:
                     torn_bytes=reading.torn_bytes,
                     damaged=reading.damaged,
                 )
-                _replace(segment.path, b"".join(map(frame, reading.payloads)))
+                replace_file(segment.path, b"".join(map(frame, reading.payloads)), SystemDisk())
                 segment.size = segment.path.stat().st_size
             yield segment, reading
 
     def _set_aside(self, segment: Segment, data: bytes) -> None:
         aside = self._folder / "quarantine"
         aside.mkdir(exist_ok=True)
-        _replace(aside / f"{segment.path.stem}-{zlib.crc32(data):08x}.seg", data)
+        replace_file(aside / f"{segment.path.stem}-{zlib.crc32(data):08x}.seg", data, SystemDisk())
 
     def start(self) -> None:
         """Open a new segment and start the flusher."""
         self._rotate()
         self._thread.start()
 
-    def append(self, payload: bytes, newest_ms: int) -> None:
-        """Write one frame; it is on disk after `wait`. Raises StorageError, and then nothing was appended."""
-        data = frame(payload)
+    def append(self, payload: bytes, newest_ms: int, *more: bytes) -> None:
+        """Write one frame, or several; on disk after `wait`. Raises StorageError, and then nothing was appended."""
+        data = b"".join([frame(payload), *map(frame, more)])
         with self._state:
             if self._failed is not None:
                 raise _storage_error(self._failed, self._folder)
@@ -211,71 +193,130 @@ class WriteAheadLog:
                 self._rotate()
             segment = self.segments[-1]
             try:
-                self._write(data)
+                write_all(self._disk, self._file, data)
             except OSError as error:
                 self._undo(segment)
                 raise _storage_error(error, segment.path) from error
             segment.size += len(data)
             segment.newest_ms = max(segment.newest_ms, newest_ms)
             self._written += len(data)
-
-    def _write(self, data: bytes) -> None:
-        done = 0
-        while done < len(data):
-            done += self._disk.write(self._file, data[done:])
+            self._unsynced.append((self._written, data, newest_ms))
 
     def _undo(self, segment: Segment) -> None:
-        """Take back a half-written frame; if not even that works nothing more is accepted."""
+        """Take back a half-written frame; if not even that works the segment is given up."""
         try:
             os.ftruncate(self._file, segment.size)
             os.lseek(self._file, segment.size, os.SEEK_SET)
         except OSError as error:
             _log.error("cannot cut a half-written frame", segment=segment.path.name, error=str(error))
-            self._failed = error
+            self._fail(error)
 
-    def rotate(self) -> None:
-        """Go on in a new segment, so that the present one can be removed some day."""
+    def _fail(self, error: OSError) -> None:
+        """Refuse everything until the flusher has written what is not yet promised to a new segment."""
+        self._failed = error
+        self._retry_at = monotonic() + self._retry_seconds
+        self._state.notify_all()
+
+    def rotate(self) -> int:
+        """Go on in a new segment, so that the present one can be removed some day; the number of the open one.
+
+        Raises StorageError; then the present segment stays the open one.
+        """
         with self._state:
-            if self.segments and self.segments[-1].size:
-                self._rotate()
-
-    def _rotate(self) -> None:
-        path = self._folder / f"{self._last + 1:08d}.seg"
-        if self._file >= 0:
-            self._failed = self._failed or self._sync(os.dup(self._file))
             if self._failed is not None:
                 raise _storage_error(self._failed, self._folder)
+            if self.segments and self.segments[-1].size:
+                self._rotate()
+            return self._last
+
+    def _rotate(self) -> None:
+        if self._file >= 0:
+            failure = self._sync(os.dup(self._file))
+            if failure is not None:
+                self._fail(failure)
+                raise _storage_error(failure, self._folder)
             self._synced = self._written
+            self._unsynced.clear()
+        path = self._next_path()
         try:
-            file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            file = _create(path)
             sync_folder(self._folder)
         except OSError as error:
             raise _storage_error(error, path) from error
+        self._go_on(file, Segment(path))
+
+    def _next_path(self) -> Path:
+        return self._folder / f"{self._last + 1:08d}.seg"
+
+    def _go_on(self, file: int, segment: Segment) -> None:
         if self._file >= 0:
             os.close(self._file)
         self._file = file
         self._last += 1
-        self.segments.append(Segment(path))
+        self.segments.append(segment)
+
+    def _reopen(self) -> None:
+        """After a failure: write every frame that is not promised yet to a new segment.
+
+        What the kernel could not write it may forget while it says all is well from then on, so the old file is
+        trusted only as far as it was synced before.
+        """
+        path = self._next_path()
+        file = -1
+        try:
+            file = _create(path)
+            write_all(self._disk, file, b"".join([data for _, data, _ in self._unsynced]))
+            self._disk.sync(file)
+            sync_folder(self._folder)
+        except OSError as error:
+            if file >= 0:
+                os.close(file)
+                path.unlink(missing_ok=True)
+            self._retry_seconds = min(2 * self._retry_seconds, _LAST_RETRY_SECONDS)
+            self._fail(error)
+            return
+        size = sum(len(data) for _, data, _ in self._unsynced)
+        old = self.segments[-1]
+        old.size -= size
+        try:
+            os.ftruncate(self._file, old.size)
+        except OSError as error:
+            _log.warning("cannot cut a segment that was given up", segment=old.path.name, error=str(error))
+        newest = max((newest_ms for _, _, newest_ms in self._unsynced), default=-(2**62))
+        self._go_on(file, Segment(path, size, newest))
+        self._synced = self._written
+        self._unsynced.clear()
+        self._failed = None
+        self._retry_seconds = _FIRST_RETRY_SECONDS
+        _log.info("the metric log is written again", segment=path.name)
 
     def _flush_loop(self) -> None:
         """Sync once a second, or at once when somebody waits: all who wait meanwhile share the next sync."""
         while True:
             with self._state:
-                if not self._closing and (self._failed is not None or self._wanted <= self._synced):
+                if not self._closing and self._failed is not None:
+                    self._state.wait(max(self._retry_at - monotonic(), 0.001))
+                elif not self._closing and self._wanted <= self._synced:
                     self._state.wait(self._sync_seconds)
                 if self._closing:
                     return
+                if self._failed is not None:
+                    if monotonic() >= self._retry_at:
+                        self._reopen()
+                        self._state.notify_all()
+                    continue
                 target = self._written
-                if target <= self._synced or self._failed is not None:
+                if target <= self._synced:
                     continue
                 descriptor = os.dup(self._file)
             failure = self._sync(descriptor)
             with self._state:
                 if failure is None:
                     self._synced = max(self._synced, target)
-                else:
-                    # What the kernel could not write it may forget, so nothing after it can be promised.
-                    self._failed = failure
+                    while self._unsynced and self._unsynced[0][0] <= self._synced:
+                        self._unsynced.popleft()
+                elif target > self._synced:
+                    self._fail(failure)
                 self._state.notify_all()
 
     def _sync(self, descriptor: int) -> OSError | None:
@@ -302,17 +343,19 @@ class WriteAheadLog:
                     raise _storage_error(self._failed, self._folder)
                 self._state.wait(1.0)
 
-    def remove_before(self, boundary_ms: int) -> None:
+    def remove_before(self, boundary_ms: int, segment: int | None = None) -> None:
         """Retire the segments, oldest first, whose samples are all older than a boundary; not the open one.
 
-        `retire` deletes them unless somebody who still has to read them was put in its place.
+        With a `segment` only those with a lower number. `retire` deletes them unless somebody who still has to
+        read them was put in its place.
         """
         with self._state:
-            keep = [s for s in self.segments[:-1] if s.newest_ms >= boundary_ms]
-            for segment in self.segments[:-1]:
-                if segment.newest_ms < boundary_ms:
-                    self.retire(segment.path)
-            self.segments = [*keep, self.segments[-1]]
+            closed = self.segments[:-1]
+            limit = self._last if segment is None else segment
+            done = [s for s in closed if s.newest_ms < boundary_ms and s.number < limit]
+            for gone in done:
+                self.retire(gone.path)
+            self.segments = [*(s for s in closed if s not in done), self.segments[-1]]
 
     def close(self) -> None:
         """Sync and release. Raises StorageError when the last sync failed."""
@@ -326,27 +369,12 @@ class WriteAheadLog:
             os.close(self._file)
 
 
+def _create(path: Path) -> int:
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+
+
 def _unlink(path: Path) -> None:
     path.unlink(missing_ok=True)
-
-
-def _replace(path: Path, data: bytes) -> None:
-    temporary = path.with_suffix(".tmp")
-    with temporary.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    sync_folder(path.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make names created in a folder survive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _storage_error(error: OSError, path: Path) -> StorageError:

@@ -32,7 +32,7 @@ store = LocalStore(folder, clock)
 for row in range(first, 10_000_000):
     block = SampleBlock(labels, codes, np.full(50, start + row * {step}), codes + float(row))
     store.append(block, durable=True)
-    print(row, flush=True)
+    print("stored", row, flush=True)
     clock.advance({step} / 1000)
     if row % 7 == 0:
         store.maintain()
@@ -52,7 +52,7 @@ def run_until_killed(folder: Path, first: int, seconds: float) -> int:
         time.sleep(seconds)
         child.kill()
         rows += child.stdout.readlines()
-    acknowledged = [int(row) for row in rows if row.endswith("\n")]
+    acknowledged = [int(row.split()[1]) for row in rows if row.startswith("stored ") and row.endswith("\n")]
     return acknowledged[-1] if acknowledged else first - 1
 
 

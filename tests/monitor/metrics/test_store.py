@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import threading
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,11 +52,29 @@ STEPS = st.lists(
     st.one_of(
         st.builds(Append, st.lists(st.tuples(st.integers(0, 7), st.integers(0, 400), VALUES), max_size=25)),
         st.integers(1, 500),  # minutes that go by
-        st.sampled_from(["maintain", "reopen"]),
+        st.sampled_from(["maintain", "reopen", "compact"]),
     ),
     max_size=14,
 )
 WINDOWS = st.lists(st.tuples(st.integers(0, 3000), st.integers(0, 1500)), min_size=1, max_size=3)
+
+
+class FirstWins(Oracle):
+    """Takes samples in any order; of two at one time the first that was stored stays."""
+
+    def append(self, samples: Iterable[tuple[Labels, int, float]]) -> tuple[int, int, int]:
+        accepted = duplicate = rejected = 0
+        for labels, at, value in samples:
+            stored = dict(self.samples.get(labels, []))
+            if at not in stored:
+                stored[at] = bits_of(value)
+                accepted += 1
+            elif stored[at] == bits_of(value):
+                duplicate += 1
+            else:
+                rejected += 1
+            self.samples[labels] = sorted(stored.items())
+        return accepted, duplicate, rejected
 
 
 @settings(max_examples=60, deadline=None)
@@ -63,7 +82,7 @@ WINDOWS = st.lists(st.tuples(st.integers(0, 3000), st.integers(0, 1500)), min_si
 def test_any_history_against_a_dictionary(
     steps: list[Append | int | str], windows: list[tuple[int, int]]
 ) -> None:
-    clock, oracle = ManualClock(NOON), Oracle()
+    clock, oracle = ManualClock(NOON), FirstWins()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         store = LocalStore(folder, clock)
@@ -73,14 +92,18 @@ def test_any_history_against_a_dictionary(
                 samples = [(SERIES[s], now - back * MINUTE, value) for s, back, value in step.samples]
                 result = store.append(block_of(samples))
                 accepted, duplicate, rejected = oracle.append(samples)
-                assert result.accepted == accepted
-                # What is sealed cannot be compared any more, so an old duplicate may count as rejected.
+                # What is sealed is compared only when it is sealed again, so until then it counts as accepted.
+                assert result.accepted >= accepted
                 assert result.duplicate <= duplicate
-                assert result.duplicate + result.rejected == duplicate + rejected
+                assert result.rejected <= rejected
+                assert result.accepted + result.duplicate + result.rejected == len(samples)
+                assert result.rejected == sum(result.reasons.values())
             elif isinstance(step, int):
                 clock.advance(step * 60)
             elif step == "maintain":
                 store.maintain()
+            elif step == "compact":
+                store.compact(clock.now_ms() - DAY_MS // 4)
             else:
                 store.close()
                 store = LocalStore(folder, clock)
@@ -114,7 +137,7 @@ def test_a_window_spans_chunks_and_head(tmp_path: Path, clock: ManualClock) -> N
     assert found.present.all()
     assert found.values.shape == (156, len(SERIES))
     assert store.stats()["seals"] > 10
-    assert len(list((tmp_path / "chunks").glob("*.db"))) == 2
+    assert len(list((tmp_path / "chunks" / "raw").iterdir())) == 2
     store.close()
 
 
@@ -144,7 +167,6 @@ def test_a_long_outage_is_filled_in_afterwards(tmp_path: Path, clock: ManualCloc
     found = contents(store.window([], 0, clock.now_ms()))
     assert found[here] == [(at, bits_of(1.0)) for at in times]
     assert found[away] == [(at, bits_of(0.5)) for at in times]
-    assert store.append(block_of([(away, times[0], 0.5)])).accepted == 0
     store.close()
 
 
@@ -155,7 +177,7 @@ def test_old_days_go_and_their_series_with_them(tmp_path: Path, clock: ManualClo
         clock.advance(DAY_MS / 1000)
         store.append(block_of([(SERIES[0], clock.now_ms(), 1.0)]))
         store.maintain()
-    assert len(list((tmp_path / "chunks").glob("*.db"))) <= 3
+    assert len(list((tmp_path / "chunks" / "raw").iterdir())) <= 3
     assert store.series([], 0, clock.now_ms()) == [SERIES[0]]
     assert store.append(block_of([(SERIES[0], clock.now_ms() - 3 * DAY_MS, 1.0)])).reasons == {"too_old": 1}
     assert store.append(block_of([(UP, clock.now_ms(), 2.0)])).accepted == 1
@@ -189,7 +211,6 @@ def test_the_order_of_a_series_survives_sealing_and_reopening(tmp_path: Path, cl
     for _ in range(2):
         assert store.append(block_of([(UP, now, 1.0)])).duplicate == 1
         assert store.append(block_of([(UP, now, 2.0)])).reasons == {"conflicting": 1}
-        assert store.append(block_of([(UP, now - 1, 1.0)])).reasons == {"out_of_order": 1}
         store.close()
         store = LocalStore(tmp_path, clock)
     assert contents(store.window([], 0, now)) == {UP: [(now, bits_of(1.0))]}
