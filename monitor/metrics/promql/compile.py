@@ -9,7 +9,6 @@ from types import MappingProxyType
 from typing import Any
 
 import promql_parser as syntax
-import re2
 
 from monitor.metrics.errors import QueryError
 from monitor.metrics.interface import Limits, Matcher, MatchOp
@@ -33,6 +32,7 @@ from monitor.metrics.promql.nodes import (
     Subquery,
 )
 from monitor.metrics.promql.places import Places
+from monitor.metrics.promql.regex import full_match
 
 AGGREGATIONS = frozenset(
     [
@@ -58,7 +58,6 @@ _CALENDAR = frozenset(
 _UNSTEADY = _CALENDAR | {"predict_linear", "time", "timestamp"}
 _DAY_MS = 86_400_000
 _REFUSED = MappingProxyType({"start_timestamp": "the start times of samples are not kept"})
-_MAX_REGEX_CHARS = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,8 +130,6 @@ _OPS = MappingProxyType(
         str(syntax.MatchOp.NotRe): MatchOp.NRE,
     }
 )
-_SILENT = re2.Options()
-_SILENT.log_errors = False
 _INFO_METRIC = Matcher("__name__", MatchOp.EQ, "target_info")
 _MARK = "__info__"
 _INFO_METRICS = Matcher("__name__", MatchOp.RE, ".+_info")
@@ -280,14 +277,10 @@ def _looks_at(node: Node) -> tuple[At, int]:
 
 
 def _check_regex(pattern: str) -> None:
-    if len(pattern) > _MAX_REGEX_CHARS:
-        raise QueryError(
-            f"regular expression of {len(pattern)} characters, at most {_MAX_REGEX_CHARS} are allowed"
-        )
     try:
-        re2.compile(pattern, _SILENT)
-    except re2.error as error:
-        raise QueryError(f"invalid regular expression {pattern!r}: {error}") from None
+        full_match(pattern)
+    except ValueError as error:
+        raise QueryError(f"invalid regular expression {pattern[:80]!r}: {error}") from None
 
 
 def _matching(modifier: Any) -> Matching:

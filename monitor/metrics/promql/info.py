@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import re2
 
 from monitor.metrics.interface import Ints, Labels, Matcher, MatchOp
 from monitor.metrics.promql.nodes import Info
+from monitor.metrics.promql.regex import full_match
 from monitor.metrics.promql.values import NAME, Context, Table, compact, execution_error, merge, pick, show
 
 _IDENTIFYING = ("instance", "job")
@@ -51,7 +51,7 @@ def _accepts(matchers: Sequence[Matcher], value: str) -> bool:
         if matcher.op in (MatchOp.EQ, MatchOp.NE):
             same = matcher.value == value
         else:
-            same = re2.fullmatch(f"(?s:{matcher.value})", value) is not None
+            same = full_match(matcher.value)(value) is not None
         if same != (matcher.op in (MatchOp.EQ, MatchOp.RE)):
             return False
     return True

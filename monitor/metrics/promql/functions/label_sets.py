@@ -8,12 +8,12 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-import re2
 
-from monitor.metrics.interface import Labels
+from monitor.metrics.interface import Bools, Labels
 from monitor.metrics.promql import notes
 from monitor.metrics.promql.functions.signature import Function
 from monitor.metrics.promql.nodes import Call
+from monitor.metrics.promql.regex import full_match
 from monitor.metrics.promql.values import (
     NAME,
     Context,
@@ -38,16 +38,23 @@ def _with_label(labels: Labels, name: str, value: str) -> Labels:
 
 
 def _relabel(
-    context: Context, table: Table, target: str, change: Callable[[Mapping[str, str]], str | None]
+    context: Context, table: Table, call: Call, target: str, change: Callable[[Mapping[str, str]], str | None]
 ) -> Table:
-    """Set label `target` of every column to what `change` gives; None leaves the column alone."""
-    labels: list[Labels] = []
-    dropped = table.dropped.copy()
-    for column, item in enumerate(table.labels):
-        value = change(dict(item))
-        labels.append(item if value is None else _with_label(item, target, value))
-        if value is not None and target == NAME:
-            dropped[column] = False
+    """Set label `target` of every column to what `change` gives; None leaves the column alone.
+
+    The texts of the call say what `change` does: for the same label sets it is asked once.
+    """
+
+    def work_out() -> tuple[list[Labels], Bools]:
+        labels, changed = [], []
+        for item in table.labels:
+            value = change(dict(item))
+            labels.append(item if value is None else _with_label(item, target, value))
+            changed.append(value is not None)
+        return labels, np.array(changed, np.bool_)
+
+    labels, changed = context.memo.of((call.name, call.args[1:]), table.labels, work_out)
+    dropped = table.dropped & ~changed if target == NAME else table.dropped
     return merge(Table(labels, table.values, table.present, dropped), context.memo)
 
 
@@ -68,21 +75,20 @@ def _expand(template: str, match: Any) -> str:
 
 def _label_replace(context: Context, call: Call, args: Sequence[Value]) -> Table:
     target, replacement, source, pattern = (text_of(arg) for arg in args[1:5])
-    options = re2.Options()
-    options.log_errors = False
-    options.dot_nl = True
     try:
-        regex = re2.compile(pattern, options)
-    except re2.error:
-        raise execution_error(f"invalid regular expression in label_replace(): {pattern}") from None
+        match_of = full_match(pattern)
+    except ValueError as error:
+        raise execution_error(
+            f"invalid regular expression in label_replace(): {pattern[:80]!r}: {error}"
+        ) from None
     if not target:
         raise execution_error(f"invalid destination label name in label_replace(): {target}")
 
     def change(labels: Mapping[str, str]) -> str | None:
-        match = regex.fullmatch(labels.get(source, ""))
+        match = match_of(labels.get(source, ""))
         return None if match is None else _expand(replacement, match)
 
-    return _relabel(context, table_of(args[0]), target, change)
+    return _relabel(context, table_of(args[0]), call, target, change)
 
 
 def _label_join(context: Context, call: Call, args: Sequence[Value]) -> Table:
@@ -95,7 +101,7 @@ def _label_join(context: Context, call: Call, args: Sequence[Value]) -> Table:
     def change(labels: Mapping[str, str]) -> str:
         return separator.join(labels.get(source, "") for source in sources)
 
-    return _relabel(context, table_of(args[0]), target, change)
+    return _relabel(context, table_of(args[0]), call, target, change)
 
 
 def _natural(text: str) -> list[tuple[int, int, str]]:
