@@ -13,6 +13,7 @@ import click
 
 from monitor.cli.context import State, data_option, opened
 from monitor.clock import SystemClock
+from monitor.metrics.remote.status import forward_status
 
 MIN_FREE_BYTES = 2 << 30
 SILENT_MS = 90_000
@@ -65,6 +66,7 @@ def examine(state: State) -> list[Finding]:
         _inventory(state),
         _core(state.settings.socket_path),
         *_collectors(state),
+        *_remote(state),
     ]
 
 
@@ -96,3 +98,12 @@ def _collectors(state: State) -> list[Finding]:
             )
         )
     return found
+
+
+def _remote(state: State) -> list[Finding]:
+    status = forward_status(state.settings)
+    if status is None:
+        return []
+    return [
+        Finding("metrics back end", status.fine, status.detail, "check the remote_* settings and the back end")
+    ]

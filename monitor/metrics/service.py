@@ -11,6 +11,7 @@ from prometheus_client.registry import Collector
 from monitor.metrics.http import QueryGate, Server, prometheus_api, query_gate
 from monitor.metrics.interface import MetricStore
 from monitor.metrics.metadata import MetricMetadata
+from monitor.metrics.remote.service import query_doors
 from monitor.metrics.targets import PolledTargets
 from monitor.service import Runtime, Service
 
@@ -50,11 +51,12 @@ class MetricsService:
     def blueprints(self) -> Sequence[Blueprint]:
         """The Prometheus API."""
         runtime, settings = self._runtime, self._runtime.settings
+        store, queries = query_doors(runtime)
         server = Server(runtime.clock.now_ms(), settings.retention_days, settings.evaluation_interval)
         return [
             prometheus_api(
-                runtime.store,
-                runtime.queries,
+                store,
+                queries,
                 runtime.clock,
                 targets=PolledTargets(runtime.store, runtime.clock),
                 sites=self.sites_of,

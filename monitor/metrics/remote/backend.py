@@ -13,6 +13,7 @@ import os
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ from monitor.settings import Settings
 
 CREDENTIAL = "zhishou-remote-secret"
 _MAX_ANSWER = 128 << 20
+_CHUNK = 1 << 20
 
 
 class BackendError(UnreachableError):
@@ -92,15 +94,24 @@ class Backend:
 
     def post(self, path: str, body: bytes, headers: Mapping[str, str]) -> Answer:
         """POST below the URL. Raises BackendError."""
+        return self._request("POST", path, body, headers)
+
+    def ask(self, method: str, path: str, form: str, headers: Mapping[str, str]) -> Answer:
+        """GET with a query, or POST a form, below the URL. Raises BackendError."""
+        if method == "GET":
+            return self._request("GET", f"{path}?{form}", b"", headers)
+        return self._request("POST", path, form.encode(), headers)
+
+    def _request(self, method: str, path: str, body: bytes, headers: Mapping[str, str]) -> Answer:
         try:
             if self._connection is not None:
                 try:
-                    return self._exchange(self._connection, path, body, headers)
+                    return self._exchange(self._connection, method, path, body, headers)
                 except (http.client.HTTPException, ConnectionError):
                     if not self._reopen:
                         raise
                     self.close()
-            return self._exchange(self._open(), path, body, headers)
+            return self._exchange(self._open(), method, path, body, headers)
         except (http.client.HTTPException, OSError, ValueError) as error:
             self.close()
             raise self._error(f"no answer: {error or type(error).__name__}") from error
@@ -165,20 +176,28 @@ class Backend:
     def _exchange(
         self,
         connection: http.client.HTTPConnection,
+        method: str,
         path: str,
         body: bytes,
         headers: Mapping[str, str],
     ) -> Answer:
         prefix = urlsplit(self._access.url).path.rstrip("/")
-        connection.request("POST", prefix + path or "/", body, {**self._headers, **headers})
+        deadline = time.monotonic() + self._access.timeout
+        connection.request(method, prefix + path or "/", body or None, {**self._headers, **headers})
         response = connection.getresponse()
-        content = response.read(_MAX_ANSWER + 1)
-        if len(content) > _MAX_ANSWER:
-            raise http.client.HTTPException(f"the answer is longer than {_MAX_ANSWER >> 20} MiB")
+        content = bytearray()
+        while chunk := response.read1(_CHUNK):
+            content += chunk
+            if len(content) > _MAX_ANSWER:
+                raise http.client.HTTPException(f"the answer is longer than {_MAX_ANSWER >> 20} MiB")
+            if time.monotonic() > deadline:
+                raise TimeoutError("the answer takes too long")
         if response.will_close or response.status in (401, 403):
             # A changed secret is read for the next connection.
             self.close()
-        return Answer(response.status, {key.lower(): text for key, text in response.getheaders()}, content)
+        return Answer(
+            response.status, {key.lower(): text for key, text in response.getheaders()}, bytes(content)
+        )
 
     def _error(self, reason: str) -> BackendError:
         return BackendError(

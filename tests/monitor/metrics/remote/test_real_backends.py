@@ -23,6 +23,7 @@ PROGRAM = """
 import sys, threading
 from pathlib import Path
 import numpy as np
+import structlog
 from monitor.clock import SystemClock
 from monitor.metrics.interface import SampleBlock, make_labels
 from monitor.metrics.remote.backend import Access, Backend
@@ -30,6 +31,7 @@ from monitor.metrics.remote.forwarder import Forwarder, Keep
 from monitor.metrics.store import LocalStore
 from monitor.metrics.wal_reader import WalReader
 
+structlog.configure(logger_factory=structlog.PrintLoggerFactory(file=sys.stderr))
 folder, url, first, last, start = Path(sys.argv[1]), sys.argv[2], *map(int, sys.argv[3:6])
 store = LocalStore(folder, SystemClock())
 reader = WalReader(folder / "wal")
