@@ -21,11 +21,12 @@ SLOT = 2 * HOUR
 SHARE = 10  # of the devices one in so many: bytes a sample hardly depend on how many there are
 DISK = "bytes per sample"
 MERGE_SECONDS = 120.0
-Sealed = tuple[float, float]  # bytes a sample: two hours, and a day as compact as it gets
+Sealed = tuple[float, float]  # bytes a sample: two hours, and a day compacted
 
 
 def measures(folder: Path, size: Size, end: int) -> list[Measure]:
-    """Disk first, then the query on what is there."""
+    """Disk first, then the query on what is there. The day is one of the calendar (UTC), as compaction goes by."""
+    end = end // DAY * DAY
     small = Size(max(1, size.devices // SHARE), 24)
     data = plain(small.devices, end - DAY, end)
     writer = Writer(data.labels)
@@ -64,6 +65,7 @@ def _our_disk(folder: Path, data: Dataset) -> Sealed:
         clock.advance((SLOT - HOUR) / 1000)
         if not found:
             found.append(_bytes(folder, data, SLOT))
+    store.compact(data.start_ms)
     store.close()
     found.append(_bytes(folder, data, DAY))
     return found[0], found[1]
@@ -71,8 +73,8 @@ def _our_disk(folder: Path, data: Dataset) -> Sealed:
 
 def _bytes(folder: Path, data: Dataset, length: int) -> float:
     """Bytes a sample of the chunks; of the names, which are stored once, the share of so long in a day."""
-    names = sides.size(folder, "catalog*") * length / DAY
-    return (sides.size(folder / "chunks") + names) / (len(data.labels) * length // MINUTE)
+    names = sides.size(folder / "catalog") * length / DAY
+    return (sides.size(folder / "chunks" / "raw") + names) / (len(data.labels) * length // MINUTE)
 
 
 def _prometheus_disk(side: Side, data: Dataset, writer: Writer) -> Sealed:

@@ -178,6 +178,9 @@ def load(sides: Iterable[Side], bodies: Iterator[bytes]) -> None:
         side.flush()
 
 
-def size(folder: Path, pattern: str = "*") -> int:
-    """Bytes of the files below a folder whose name or folder matches."""
-    return sum(path.stat().st_size for path in folder.rglob(pattern) if path.is_file())
+def size(folder: Path) -> int:
+    """Bytes of the files below a folder. RuntimeError when there is none."""
+    found = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    if not found:
+        raise RuntimeError(f"there is nothing in {folder}")
+    return found
