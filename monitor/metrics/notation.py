@@ -23,7 +23,7 @@ _BORDERS = MappingProxyType(  # as Prometheus's own clients write them
         "292277025-08-18T07:12:54.999999999Z": _LARGEST_MS,
     }
 )
-_SHOWN_CHARS = 80
+_LONGEST_CHARS = 80  # longer texts are no times; the patterns would take long over them
 
 
 def number(value: float) -> str:
@@ -58,6 +58,8 @@ def time_ms(text: str, parameter: str = "time") -> int:
     Clients ask from the beginning to the end of their own time: what lies beyond ours (some 285,000 years from 1970)
     is its border.
     """
+    if len(text) > _LONGEST_CHARS:
+        raise _no_time(text, parameter)
     if _NUMBER.fullmatch(text) and not math.isnan(value := float(text)):
         return round(max(-_LARGEST_MS, min(_LARGEST_MS, value * 1000)))
     if text in _BORDERS:
@@ -73,10 +75,11 @@ def time_ms(text: str, parameter: str = "time") -> int:
 
 def duration_ms(text: str, parameter: str = "step") -> int:
     """Seconds (`15`, `0.5`) or a Prometheus duration (`1h30m`) as milliseconds. Raises QueryError."""
-    if _NUMBER.fullmatch(text):
+    readable = 0 < len(text) <= _LONGEST_CHARS
+    if readable and _NUMBER.fullmatch(text):
         return _in_range(float(text) * 1000, text, parameter)
-    match = _DURATION.fullmatch(text[: _SHOWN_CHARS + 1])
-    if match is None or not text:
+    match = _DURATION.fullmatch(text) if readable else None
+    if match is None:
         raise QueryError(
             f'invalid parameter "{parameter}": cannot parse {_shown(text)} to a valid duration',
             hint="give seconds or a duration such as 5m",
@@ -99,4 +102,4 @@ def _no_time(text: str, parameter: str) -> QueryError:
 
 
 def _shown(text: str) -> str:
-    return f'"{text}"' if len(text) <= _SHOWN_CHARS else f'"{text[:_SHOWN_CHARS]}..."'
+    return f'"{text}"' if len(text) <= _LONGEST_CHARS else f'"{text[:_LONGEST_CHARS]}..."'
