@@ -19,6 +19,7 @@ from monitor.metrics.remote_write import v2 as second
 from monitor.metrics.remote_write.envelope import (
     Bytes,
     RequestLimits,
+    Scratch,
     Version,
     check_encoding,
     checked_length,
@@ -58,7 +59,7 @@ class Received:
 class Decoder:
     """Reads remote write requests and remembers what repeats in them. Safe to use from several threads."""
 
-    __slots__ = ("_labels", "_limits", "_templates")
+    __slots__ = ("_labels", "_limits", "_scratch", "_templates")
 
     def __init__(
         self,
@@ -70,6 +71,7 @@ class Decoder:
         self._limits = limits or RequestLimits()
         self._labels = LabelTable(cache_bytes)
         self._templates = TemplateCache(template_bytes)
+        self._scratch = Scratch()
 
     def size_of(self, body: bytes, *, content_type: str, content_encoding: str) -> int:
         """The bytes of memory a message will take once decompressed. Raises IngestError as `decode`."""
@@ -84,14 +86,18 @@ class Decoder:
         """
         version = version_of(content_type)
         check_encoding(content_encoding)
-        data = decompress(body, self._limits.message_bytes)
-        block = self._templates.find(version, data)
-        if block is not None:
-            return Received(version, block)
+        length = checked_length(body, self._limits.message_bytes)
+        memory = self._scratch.take(length)
         try:
+            data = decompress(body, memory, length)
+            block = self._templates.find(version, data)
+            if block is not None:
+                return Received(version, block)
             return self._first(data) if version is Version.V1 else self._second(data)
         except DecodeError as error:
             raise IngestError(f"not a remote write {version}.0 message: {error}") from error
+        finally:
+            self._scratch.give(memory)
 
     def _first(self, data: Bytes) -> Received:
         raw = data.tobytes()

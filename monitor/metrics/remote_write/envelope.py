@@ -15,6 +15,8 @@ CONTENT_TYPE = "application/x-protobuf"
 _PROTO_V1 = "prometheus.WriteRequest"
 _PROTO_V2 = "io.prometheus.write.v2.Request"
 _MOST_EXPANSION = 22
+_SCRATCH_BYTES = 1 << 20
+_SCRATCHES = 4
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -88,10 +90,31 @@ def checked_length(body: bytes, max_bytes: int) -> int:
     return length
 
 
-def decompress(body: bytes, max_bytes: int) -> Bytes:
-    """The message in a Snappy block, as an array that may be written to. Raises IngestError 400 or 413."""
-    length = checked_length(body, max_bytes)
-    data = np.empty(length, np.uint8)
+class Scratch:
+    """Memory for messages, used again and again: fresh memory costs more than decompressing into it."""
+
+    __slots__ = ("_free",)
+
+    def __init__(self) -> None:
+        self._free: list[Bytes] = []
+
+    def take(self, length: int) -> Bytes:
+        """Memory for at least so many bytes; give it back afterwards."""
+        try:
+            memory = self._free.pop()
+        except IndexError:
+            memory = np.empty(max(length, _SCRATCH_BYTES), np.uint8)
+        return memory if len(memory) >= length else np.empty(length, np.uint8)
+
+    def give(self, memory: Bytes) -> None:
+        """Nobody looks at this memory any more."""
+        if len(memory) == _SCRATCH_BYTES and len(self._free) < _SCRATCHES:
+            self._free.append(memory)
+
+
+def decompress(body: bytes, memory: Bytes, length: int) -> Bytes:
+    """The message of a known length in a Snappy block, in the memory given. Raises IngestError."""
+    data = memory[:length]
     try:
         written = cramjam.snappy.decompress_raw_into(body, data.data)
     except cramjam.DecompressionError as error:

@@ -16,7 +16,10 @@ from monitor.metrics.interface import Floats, Ints, Labels
 from monitor.metrics.protocol import remote_write_pb2 as v1
 from monitor.metrics.remote_write.envelope import Bytes, RequestLimits
 from monitor.metrics.remote_write.labels import Flaw, LabelTable
-from monitor.metrics.remote_write.samples import FULL, PADDING, Samples, read_samples, read_tails
+from monitor.metrics.remote_write.samples import FULL, PADDING, read_samples, read_tails
+
+_MOST_LABELS = 100
+_FEW = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +50,7 @@ def read_series(bodies: list[bytes], table: LabelTable, limits: RequestLimits) -
     data = np.frombuffer(b"".join([*bodies, PADDING]), np.uint8)
     return (
         _by_tails(bodies, data, lengths, table)
-        or _by_steps(bodies, data, table, limits)
+        or _by_steps(bodies, data, lengths, table, limits)
         or _by_protobuf(bodies, table, limits)
     )
 
@@ -71,53 +74,85 @@ def _by_tails(bodies: list[bytes], data: Bytes, lengths: Ints, table: LabelTable
     return Columns(labels, counts, samples.times, samples.values, (ends - samples.form, samples.form))
 
 
-def _by_steps(bodies: list[bytes], data: Bytes, table: LabelTable, limits: RequestLimits) -> Columns | None:
-    """Series of any number of samples, stepping from field to field."""
-    keys: list[bytes] = []
-    counts: list[int] = []
-    at: list[int] = []
-    base = 0
-    for body in bodies:
-        try:
-            end = _step(body, base, at)
-        except IndexError:  # A length that leads beyond the end.
-            return None
-        if end < 0:
-            return None
-        keys.append(body[:end])
-        counts.append(len(at))
-        base += len(body)
-        check_count(len(at), limits)
-    places = np.array(at, np.int64)
-    samples = read_samples(data, places) if at else _NO_SAMPLES
-    labels = table.find(keys) if samples is not None else None
-    if samples is None or labels is None:
+def _by_steps(
+    bodies: list[bytes], data: Bytes, lengths: Ints, table: LabelTable, limits: RequestLimits
+) -> Columns | None:
+    """Series of any number of samples, stepping from field to field in all of them at the same time."""
+    ends = np.cumsum(lengths)
+    starts = ends - lengths
+    label_ends = _after_labels(data, starts, ends)
+    places = _places(data, label_ends, ends, limits) if label_ends is not None else None
+    samples = read_samples(data, places) if places is not None else None
+    if label_ends is None or places is None or samples is None:
         return None
-    return Columns(labels, differences(counts), samples.times, samples.values, (places, samples.form))
+    sizes = (label_ends - starts).tolist()
+    labels = table.find([body[:size] for body, size in zip(bodies, sizes, strict=True)])
+    if labels is None:
+        return None
+    counts = np.diff(np.searchsorted(places, ends), prepend=0).astype(np.int64)
+    return Columns(labels, counts, samples.times, samples.values, (places, samples.form))
 
 
-_NO_SAMPLES = Samples(np.empty(0, np.int64), np.empty(0, np.float64), np.empty(0, np.int64))
+def _after_labels(data: Bytes, starts: Ints, ends: Ints) -> Ints | None:
+    """Where the label fields of each series end; None for fields of no usual length."""
+    here = starts.copy()
+    active = np.arange(len(starts))
+    for _ in range(_MOST_LABELS):
+        active = active[(here[active] < ends[active]) & (data[here[active]] == 0x0A)]
+        if not len(active):
+            return here
+        at = here[active]
+        length = data[at + 1].astype(np.int64)
+        long = length > 0x7F
+        if long.any():
+            upper = data[at + 2].astype(np.int64)
+            if (long & (upper > 0x7F)).any():
+                return None
+            length = np.where(long, length & 0x7F | upper << 7, length) + long
+        here[active] = at + 2 + length
+        if (here[active] > ends[active]).any():
+            return None
+    return None
 
 
-def _step(body: bytes, base: int, at: list[int]) -> int:
-    """Where the labels of a series end; its samples' offsets are added to `at`. -1 when there is more in it."""
-    here, size = 0, len(body)
-    while here < size and body[here] == 0x0A:
-        length = body[here + 1]
-        if length > 0x7F:
-            upper = body[here + 2]
-            if upper > 0x7F:
-                return -1
-            length = length & 0x7F | upper << 7
-            here += 1
-        here += 2 + length
-    end = here
+def _places(data: Bytes, here: Ints, ends: Ints, limits: RequestLimits) -> Ints | None:
+    """Where the samples of all series are; None when there is anything else."""
+    found: list[Ints] = []
+    count = 0
+    going = here < ends
+    here, ends = here[going], ends[going]
+    while len(here) > _FEW:
+        if (data[here] != 0x12).any():
+            return None
+        found.append(here)
+        count += len(here)
+        check_count(count, limits)
+        here = here + 2 + data[here + 1]
+        if (here > ends).any():
+            return None
+        going = here < ends
+        if not going.all():
+            here, ends = here[going], ends[going]
+    for at, end in zip(here.tolist(), ends.tolist(), strict=True):
+        rest = _steps(data[at:end].tobytes())
+        if rest is None:
+            return None
+        count += len(rest)
+        check_count(count, limits)
+        found.append(np.array(rest, np.int64) + at)
+    return np.sort(np.concatenate(found)) if found else np.empty(0, np.int64)
+
+
+def _steps(fields: bytes) -> list[int] | None:
+    """The offsets of samples of a single series, None when there is anything else."""
+    found: list[int] = []
+    here, size = 0, len(fields)
     while here < size:
-        if body[here] != 0x12:
-            return -1
-        at.append(base + here)
-        here += 2 + body[here + 1]
-    return end if here == size else -1
+        if fields[here] != 0x12 or here + 1 == size:
+            return None
+        found.append(here)
+        here += 2 + fields[here + 1]
+    return found if here == size else None
 
 
 def _by_protobuf(bodies: list[bytes], table: LabelTable, limits: RequestLimits) -> Columns:
