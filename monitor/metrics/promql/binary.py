@@ -28,6 +28,7 @@ from monitor.metrics.promql.values import (
     show,
     table_of,
     with_dropped_names,
+    without_name,
 )
 
 _ARITHMETIC: Mapping[str, Callable[[Floats, Floats], Floats]] = MappingProxyType(
@@ -142,13 +143,30 @@ def _set_operation(context: Context, node: Binary, left: Table, right: Table) ->
 
 def _beside(context: Context, left: Table, right: Table) -> Table:
     """Both tables' columns; equal label sets become one column."""
+    labels = [*left.labels, *right.labels]
+    dropped = np.concatenate((left.dropped, right.dropped))
+    if bool(dropped.any()) and not bool(dropped.all()):
+        labels, dropped = _told_apart(context, labels, dropped)
     joined = Table(
-        [*left.labels, *right.labels],
+        labels,
         np.concatenate((left.values, right.values), axis=1),
         np.concatenate((left.present, right.present), axis=1),
-        np.concatenate((left.dropped, right.dropped)),
+        dropped,
     )
     return merge(joined, context.memo)
+
+
+def _told_apart(context: Context, labels: list[Labels], dropped: Bools) -> tuple[list[Labels], Bools]:
+    """A series that is to lose its name is not the one of the same label set that keeps it: it loses it here."""
+    _, codes = context.memo.of("merge", labels, lambda: distinct(labels))
+    keeps, loses = (np.bincount(codes, flags) > 0 for flags in (~dropped, dropped))
+    both = (keeps & loses)[codes] & dropped
+    if not bool(both.any()):
+        return labels, dropped
+    apart = list(labels)
+    for column in np.flatnonzero(both).tolist():
+        apart[column] = without_name(apart[column])
+    return apart, dropped & ~both
 
 
 def _join(context: Context, node: Binary, left: Table, right: Table) -> Table:

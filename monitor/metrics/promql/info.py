@@ -10,13 +10,25 @@ import numpy as np
 from monitor.metrics.interface import Ints, Labels, Matcher, MatchOp
 from monitor.metrics.promql.nodes import Info
 from monitor.metrics.promql.regex import full_match
-from monitor.metrics.promql.values import NAME, Context, Table, compact, execution_error, merge, pick, show
+from monitor.metrics.promql.values import (
+    NAME,
+    Context,
+    Table,
+    alive,
+    compact,
+    execution_error,
+    merge,
+    pick,
+    show,
+)
+from monitor.metrics.series import Joined, Listed
 
 _IDENTIFYING = ("instance", "job")
 
 
 def enriched(context: Context, node: Info, base: Table, source: Table) -> Table:
     """`base` with the labels of the info series; the values of `source` are the times of its samples, in seconds."""
+    base, source = alive(base), alive(source)
     names = [matcher for matcher in node.source.matchers if matcher.name == NAME]
     is_info = {name: _accepts(names, name) for name in {_value(labels, NAME) for labels in base.labels}}
     plain = [column for column, labels in enumerate(base.labels) if not is_info[_value(labels, NAME)]]
@@ -35,7 +47,7 @@ def enriched(context: Context, node: Info, base: Table, source: Table) -> Table:
             for choice in _choices(known.get(target, []), base.values.shape[0])
             if choice.labels or not drops
         ]
-    return merge(compact(_beside(parts)), context.memo)
+    return merge(compact(_beside(parts)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,12 +153,12 @@ def _with_labels(base: Table, columns: Ints, choice: _Choice, wanted: frozenset[
         )
     present = np.zeros(part.present.shape, np.bool_)
     present[choice.rows] = part.present[choice.rows]
-    return Table(labels_of, part.values, present, part.dropped)
+    return Table(Listed(labels_of), part.values, present, part.dropped)
 
 
 def _beside(parts: Sequence[Table]) -> Table:
     return Table(
-        [labels for part in parts for labels in part.labels],
+        Joined([part.labels for part in parts]),
         np.concatenate([part.values for part in parts], axis=1),
         np.concatenate([part.present for part in parts], axis=1),
         np.concatenate([part.dropped for part in parts]),

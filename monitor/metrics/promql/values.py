@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -11,9 +11,10 @@ import numpy as np
 
 from monitor.metrics.errors import QueryError
 from monitor.metrics.interface import Bools, Floats, Ints, Labels, Limits, QueryControl, QueryReport
-from monitor.metrics.promql.memo import LabelMemo
+from monitor.metrics.series import Dictionary, Listed, SeriesSet, Trimmed
 
 NAME = "__name__"
+_MANY = 128
 IDENTITY = frozenset((NAME, "__type__", "__unit__"))
 """What a metric is; goes away when an operation makes something else of it."""
 
@@ -25,7 +26,7 @@ class Table:
     `dropped[i]` says that the metric name of column i goes away at the end of the query.
     """
 
-    labels: Sequence[Labels]
+    labels: SeriesSet
     values: Floats
     present: Bools
     dropped: Bools
@@ -39,7 +40,7 @@ class Samples:
     so that look-ups are done once for all values of a device.
     """
 
-    labels: Sequence[Labels]
+    labels: SeriesSet
     dropped: Bools
     times: Ints
     values: Floats
@@ -146,7 +147,7 @@ class Context:
 
     steps: Ints
     budget: Budget
-    memo: LabelMemo
+    dictionary: Dictionary
     start_ms: int
     end_ms: int
     step_ms: int
@@ -169,13 +170,13 @@ def show(labels: Labels) -> str:
 
 def empty(steps: int) -> Table:
     """A table without series."""
-    return Table([], np.zeros((steps, 0)), np.zeros((steps, 0), np.bool_), np.zeros(0, np.bool_))
+    return Table(Listed(()), np.zeros((steps, 0)), np.zeros((steps, 0), np.bool_), np.zeros(0, np.bool_))
 
 
 def pick(table: Table, columns: Ints) -> Table:
     """The named columns, in that order."""
     return Table(
-        [table.labels[i] for i in columns],
+        table.labels.pick(columns),
         table.values[:, columns],
         table.present[:, columns],
         table.dropped[columns],
@@ -183,9 +184,20 @@ def pick(table: Table, columns: Ints) -> Table:
 
 
 def compact(table: Table) -> Table:
+    """Without the columns that have no value at any step.
+
+    One step of many series stays as it is: dropping columns would cost more than carrying them, and what is
+    remembered of the set of series would be lost.
+    """
+    if len(table.present) == 1 and len(table.labels) >= _MANY:
+        return table
+    return alive(table)
+
+
+def alive(table: Table) -> Table:
     """Without the columns that have no value at any step."""
-    alive = table.present.any(axis=0)
-    return table if bool(alive.all()) else pick(table, np.flatnonzero(alive))
+    keep = table.present.any(axis=0)
+    return table if bool(keep.all()) else pick(table, np.flatnonzero(keep))
 
 
 def with_dropped_names(table: Table) -> Table:
@@ -193,27 +205,21 @@ def with_dropped_names(table: Table) -> Table:
     return replace(table, dropped=np.ones(len(table.labels), np.bool_))
 
 
-def drop_names(table: Table, memo: LabelMemo) -> Table:
+def drop_names(table: Table) -> Table:
     """Carry out the pending name drops and merge columns that became the same series."""
     if bool(table.dropped.any()):
-        gone = table.dropped.tolist()
-
-        def labels() -> list[Labels]:
-            return [
-                without_name(item) if drop else item for item, drop in zip(table.labels, gone, strict=True)
-            ]
-
-        kept = np.zeros(len(gone), np.bool_)
-        shown = memo.of(("drop_names", table.dropped.tobytes()), table.labels, labels)
-        table = replace(table, labels=shown, dropped=kept)
-    return merge(table, memo)
+        labels, dropped = table.labels, table.dropped
+        shown = labels.remembered(
+            ("drop_names", dropped.tobytes()), lambda: Trimmed(labels, IDENTITY.__contains__, dropped)
+        )
+        table = replace(table, labels=shown, dropped=np.zeros(len(labels), np.bool_))
+    return merge(table)
 
 
-def merge(
-    table: Table, memo: LabelMemo, message: str = "vector cannot contain metrics with the same labelset"
-) -> Table:
+def merge(table: Table, message: str = "vector cannot contain metrics with the same labelset") -> Table:
     """Merge columns with equal labels. Raises QueryError with `message` when both have a value at one step."""
-    index, codes = memo.of("merge", table.labels, lambda: distinct(table.labels))
+    labels = table.labels
+    index, codes = labels.remembered("merge", lambda: distinct(labels))
     if len(index) == len(codes):
         return table
     steps = table.present.shape[0]
@@ -227,7 +233,7 @@ def merge(
         values[mask, target] = table.values[mask, column]
         present[:, target] |= mask
     np.logical_or.at(dropped, codes, table.dropped)
-    return Table(index, values, present, dropped)
+    return Table(Listed(index), values, present, dropped)
 
 
 def distinct(labels: Iterable[Labels]) -> tuple[list[Labels], Ints]:

@@ -13,6 +13,7 @@ from monitor.metrics.interface import Floats, Ints
 from monitor.metrics.promql.functions.signature import Function
 from monitor.metrics.promql.nodes import Call
 from monitor.metrics.promql.values import Context, Table, Value, table_of, with_dropped_names
+from monitor.metrics.series import Listed
 
 Moments = npt.NDArray[np.datetime64]
 
@@ -30,7 +31,7 @@ def _calendar(part: Callable[[Moments], Ints]) -> Function:
 
 def _now(context: Context) -> Table:
     values = (context.steps / 1000)[:, None]
-    return Table([()], values, np.ones(values.shape, np.bool_), np.zeros(1, np.bool_))
+    return Table(Listed([()]), values, np.ones(values.shape, np.bool_), np.zeros(1, np.bool_))
 
 
 def _since(moments: Moments, whole: str, unit: str) -> Ints:

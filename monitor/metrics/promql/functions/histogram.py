@@ -73,7 +73,7 @@ def _histograms(labels: Sequence[Labels]) -> _Histograms:
         members.sort()
         alike.setdefault(tuple(bound for bound, _ in members), []).append((place, [i for _, i in members]))
     first = [min(column for _, column in members) for members in groups.values()]
-    return _Histograms(list(groups), first, [_layout(*item) for item in alike.items()], odd)
+    return _Histograms(Listed(groups), first, [_layout(*item) for item in alike.items()], odd)
 
 
 def _layout(bounds: tuple[float, ...], members: list[tuple[int, list[int]]]) -> _Layout:
@@ -88,7 +88,7 @@ Judge = Callable[[Ints, Floats, Floats], tuple[Floats, Bools]]
 
 def _judged(context: Context, table: Table, call: Call, argument: int, judge: Judge) -> Table:
     """A value for every histogram and step that has any bucket; `argument` is where the buckets come from."""
-    found = context.memo.of("histograms", table.labels, lambda: _histograms(table.labels))
+    found = table.labels.remembered("histograms", lambda: _histograms(table.labels))
     steps = table.present.shape[0]
     values = np.zeros((steps, len(found.labels)))
     present = np.zeros(values.shape, np.bool_)
@@ -172,15 +172,15 @@ def _histogram_quantiles(context: Context, call: Call, args: Sequence[Value]) ->
         # A quantile that changes with the step is another label value at each.
         for value in np.unique(wanted).tolist():
             same = np.isnan(wanted) if math.isnan(value) else wanted == value
-            labels = [_with(item, name, _open_metrics(value)) for item in part.labels]
+            labels = Listed(_with(item, name, _open_metrics(value)) for item in part.labels)
             parts.append(Table(labels, part.values, part.present & same[:, None], part.dropped))
     joined = Table(
-        [item for part in parts for item in part.labels],
+        Joined([part.labels for part in parts]),
         np.concatenate([part.values for part in parts], axis=1),
         np.concatenate([part.present for part in parts], axis=1),
         np.concatenate([part.dropped for part in parts]),
     )
-    return merge(compact(joined), context.memo)
+    return merge(compact(joined))
 
 
 def _with(labels: Labels, name: str, value: str) -> Labels:

@@ -45,17 +45,17 @@ def _relabel(
     The texts of the call say what `change` does: for the same label sets it is asked once.
     """
 
-    def work_out() -> tuple[list[Labels], Bools]:
+    def work_out() -> tuple[Listed, Bools]:
         labels, changed = [], []
         for item in table.labels:
             value = change(dict(item))
             labels.append(item if value is None else _with_label(item, target, value))
             changed.append(value is not None)
-        return labels, np.array(changed, np.bool_)
+        return Listed(labels), np.array(changed, np.bool_)
 
-    labels, changed = context.memo.of((call.name, call.args[1:]), table.labels, work_out)
+    labels, changed = table.labels.remembered((call.name, call.args[1:]), work_out)
     dropped = table.dropped & ~changed if target == NAME else table.dropped
-    return merge(Table(labels, table.values, table.present, dropped), context.memo)
+    return merge(Table(labels, table.values, table.present, dropped))
 
 
 def _expand(template: str, match: Any) -> str:

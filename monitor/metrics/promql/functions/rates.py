@@ -214,7 +214,7 @@ def _of_counter(apply: Apply) -> Apply:
     def noting(context: Context, call: Call, args: Sequence[Value]) -> Value:
         table = table_of(apply(context, call, args))
         labels = table.labels
-        doubtful = context.memo.of("names of no counter", labels, lambda: _names_of_no_counter(labels))
+        doubtful = labels.remembered("names of no counter", lambda: _names_of_no_counter(labels))
         lost = windows_of(args[0]).samples.dropped
         for name, columns in doubtful[:_MOST_NOTES]:
             if bool(table.present[:, columns[~lost[columns]]].any()):

@@ -23,11 +23,12 @@ from monitor.metrics.promql.values import (
     windows_of,
     with_dropped_names,
 )
+from monitor.metrics.series import Listed
 
 
 def _vector(context: Context, call: Call, args: Sequence[Value]) -> Table:
     values = scalar_of(args[0])[:, None]
-    return Table([()], values, np.ones(values.shape, np.bool_), np.zeros(1, np.bool_))
+    return Table(Listed([()]), values, np.ones(values.shape, np.bool_), np.zeros(1, np.bool_))
 
 
 def _scalar(context: Context, call: Call, args: Sequence[Value]) -> Floats:
@@ -82,7 +83,7 @@ def _labels_of_absent(node: Node) -> Labels:
 
 
 def _ones_where(absent: Bools, labels: Labels) -> Table:
-    return Table([labels], np.ones((len(absent), 1)), absent[:, None], np.zeros(1, np.bool_))
+    return Table(Listed([labels]), np.ones((len(absent), 1)), absent[:, None], np.zeros(1, np.bool_))
 
 
 def _absent(context: Context, call: Call, args: Sequence[Value]) -> Table:
