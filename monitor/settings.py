@@ -47,6 +47,9 @@ class Settings:
         15.0, "seconds between evaluations of a rule group without interval"
     )
     retention_days: int = _setting(30, "days samples are kept")
+    query_concurrency: int = _setting(16, "PromQL queries that run at the same time; a few more wait")
+    query_timeout: float = _setting(30.0, "seconds one PromQL query may take")
+    query_max_samples: int = _setting(50_000_000, "samples one PromQL query may load or compute")
     remote_write_url: str = _setting(
         "",
         "where every sample is forwarded by remote_write: http(s)://HOST[:PORT]/PATH of VictoriaMetrics "

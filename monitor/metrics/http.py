@@ -101,5 +101,5 @@ def _version_1(parts: Parts, sites: Sites | None) -> Blueprint:
         ("/import/prometheus", ImportView(parts, sites).import_prometheus, ("POST",)),
     ):
         blueprint.add_url_rule(rule, view.__name__, view, methods=methods)
-    add_write(blueprint, parts.store, sites=sites)
+    add_write(blueprint, parts.store, sites=sites, metadata=parts.metadata)
     return blueprint

@@ -9,7 +9,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from monitor.metrics.http import QueryGate, Server, prometheus_api, query_gate
-from monitor.metrics.interface import MetricStore
+from monitor.metrics.interface import Limits, MetricStore
 from monitor.metrics.metadata import MetricMetadata
 from monitor.metrics.remote.service import query_doors
 from monitor.metrics.targets import PolledTargets
@@ -44,7 +44,7 @@ class MetricsService:
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
-        self._gate = query_gate()
+        self._gate = query_gate(max(1, runtime.settings.query_concurrency))
         self._collector = MetricsCollector(runtime.store, self._gate)
         self._started = False
 
@@ -62,6 +62,7 @@ class MetricsService:
                 sites=self.sites_of,
                 metadata=MetricMetadata(),
                 gate=self._gate,
+                limits=Limits(samples=settings.query_max_samples, seconds=settings.query_timeout),
                 server=server,
             )
         ]
