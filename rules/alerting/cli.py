@@ -27,21 +27,36 @@ def rules() -> None:
 @rules.command()
 @_FILES
 @_JSON
-def check(files: tuple[Path, ...], as_json: bool) -> None:
+@click.option(
+    "--lint",
+    type=click.Choice(["all", "duplicate-rules", "none"]),
+    default="duplicate-rules",
+    show_default=True,
+    help="What to look for besides errors.",
+)
+@click.option("--lint-fatal", is_flag=True, help="Exit with 3 when lint finds something.")
+def check(files: tuple[Path, ...], as_json: bool, lint: str, lint_fatal: bool) -> None:
     """Check rule files; exit code 1 when one is wrong."""
     compile_ = PromqlEngine(MemoryStore()).compile
-    results = []
+    results: list[dict[str, object]] = []
+    duplicates = 0
     for path in files:
         groups, errors = read_rule_file(path, compile_)
+        clashes = [] if lint == "none" or errors else _duplicates(groups)
+        duplicates += len(clashes)
         count = sum(len(group.rules) for group in groups)
         faults = [str(error) for error in errors]
-        results.append({"file": str(path), "ok": not errors, "rules": count, "errors": faults})
+        found = {"file": str(path), "ok": not errors, "rules": count, "errors": faults, "duplicates": clashes}
+        results.append(found)
         if not as_json:
             click.echo(f"Checking {path}")
             _show(faults, f"{count} rules found")
-            _warn_duplicates(groups)
+            if clashes:
+                click.echo(f"  {len(clashes)} duplicate rule(s) found: {', '.join(clashes)}")
             click.echo()
     _finish(results, as_json=as_json)
+    if lint_fatal and duplicates:
+        sys.exit(3)
 
 
 @rules.command()
@@ -51,13 +66,16 @@ def test(files: tuple[Path, ...], as_json: bool) -> None:
     """Run unit tests of rules; exit code 1 when one fails."""
     results = []
     for path in files:
+        warnings: list[str] = []
         try:
-            faults = run_rule_test(path)
+            faults = run_rule_test(path, warnings)
         except RuleFileError as error:
             faults = [str(error)]
         results.append({"file": str(path), "ok": not faults, "errors": faults})
         if not as_json:
             click.echo(f"Unit Testing:  {path}")
+            for warning in warnings:
+                click.echo(warning, err=True)
             _show(faults, "")
             click.echo()
     _finish(results, as_json=as_json)
@@ -72,16 +90,14 @@ def _show(faults: list[str], detail: str) -> None:
         click.echo(fault, err=True)
 
 
-def _warn_duplicates(groups: list[RuleGroup]) -> None:
-    """Rules of one name and label set may clash; promtool warns too and accepts."""
+def _duplicates(groups: list[RuleGroup]) -> list[str]:
+    """Names of rules that another of the same name and labels follows; promtool warns of them, too."""
     counts: Counter[tuple[str, str]] = Counter()
     for group in groups:
         for rule in group.rules:
             labels = sorted((name, getattr(value, "source", str(value))) for name, value in rule.labels)
             counts[rule.name, json.dumps(labels)] += 1
-    clashes = [name for (name, _), count in counts.items() if count > 1]
-    if clashes:
-        click.echo(f"  {len(clashes)} duplicate rule(s) found: {', '.join(clashes)}")
+    return [name for (name, _), count in counts.items() if count > 1]
 
 
 def _finish(results: list[dict[str, object]], *, as_json: bool) -> None:

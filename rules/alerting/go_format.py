@@ -201,9 +201,10 @@ def _floating(spec: _Spec, value: float) -> str | None:
         return None
     sign = "-" if math.copysign(1.0, value) < 0 and not math.isnan(value) else ""
     if not math.isfinite(value):
-        text = "NaN" if math.isnan(value) else "Inf"
-        plus = "+" if text == "Inf" and verb == "v" else ""
-        return _signed(sign or plus, text, spec, zeros=False)
+        if math.isnan(value):
+            return _signed("", "NaN", spec, zeros=False)
+        plus = " " if " " in spec.flags and "+" not in spec.flags else "+"
+        return _signed(sign or plus, "Inf", spec, zeros=False)
     magnitude = abs(value)
     if verb in "eEfF":
         text = f"{magnitude:.{6 if spec.precision is None else spec.precision}{verb}}"
@@ -218,7 +219,8 @@ def _floating(spec: _Spec, value: float) -> str | None:
 def _string(spec: _Spec, value: str) -> str | None:
     verb = spec.verb
     if verb in "xX":
-        raw = value.encode()[: spec.precision].hex(" " if " " in spec.flags else "") if value else ""
+        data = value.encode()[: spec.precision]
+        raw = data.hex(" ") if " " in spec.flags else data.hex()
         return _pad(raw.upper() if verb == "X" else raw, spec)
     cut = value if spec.precision is None else value[: spec.precision]
     if verb == "q":

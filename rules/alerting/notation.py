@@ -12,7 +12,7 @@ from monitor.metrics.interface import STALE, Labels, make_labels
 from rules.alerting.errors import RuleFileError, TemplateError
 from rules.alerting.template_parser import unquote
 
-_NUMBER = r"(?:(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?|inf|nan)"
+_NUMBER = r"(?:(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?|(?:inf|nan)(?!x))"
 _ITEM = re.compile(
     rf"(?P<skip>_)(?:x(?P<skips>\d+))?|(?P<stale>(?-i:stale))"
     rf"|(?P<start>[+-]?{_NUMBER})(?:(?P<delta>[+-]{_NUMBER})?x(?P<times>\d+))?",

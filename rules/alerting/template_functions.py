@@ -25,6 +25,8 @@ from rules.alerting.template_values import AlertData, ArgMap, Moment, SampleValu
 QueryFunction = Callable[[str], Sequence[SampleValue]]
 _GROUP = re.compile(r"\$(?:\$|\{(\w+)\}|(\w+)|())")
 _MAX_INT64 = float(1 << 63)
+_QUIETLY = re2.Options()
+_QUIETLY.log_errors = False
 
 
 class CallError(Exception):
@@ -140,9 +142,11 @@ def humanize_duration(value: Value) -> str:
     if abs(number) < 1:
         return ("0" if number == 0 else _scaled(number)) + "s"
     sign = "-" if number < 0 else ""
-    days, rest = divmod(int(abs(number)), 86400)
+    days, rest = divmod(int(min(abs(number), _MAX_INT64)), 86400)
     hours, rest = divmod(rest, 3600)
     minutes, seconds = divmod(rest, 60)
+    if abs(number) >= _MAX_INT64:  # beyond Go's integers, where every part comes out negative
+        days, hours, minutes, seconds = -days, -hours, -minutes, -seconds
     if days:
         return f"{sign}{days}d {hours}h {minutes}m {seconds}s"
     if hours:
@@ -200,9 +204,14 @@ def title(text: str) -> str:
     return "".join(parts)
 
 
+def _cased(text: str, case: Callable[[str], str]) -> str:
+    """Character by character, as Go does it: ß has no single capital and stays."""
+    return "".join(case(char) if len(case(char)) == 1 else char for char in text)
+
+
 def _regex(pattern: str, calling: str = "") -> re2._Regexp:
     try:
-        return re2.compile(pattern)
+        return re2.compile(pattern, _QUIETLY)
     except re2.error as error:
         shown = error.args[0].decode() if error.args and isinstance(error.args[0], bytes) else str(error)
         wrong = pattern if len(pattern) < 80 else pattern[:80]
@@ -213,7 +222,7 @@ def _regex(pattern: str, calling: str = "") -> re2._Regexp:
 def _go_words(message: str) -> str:
     """RE2 says of `(`: `missing ): (`; Go says: missing closing ): `(`."""
     words, colon, at = message.partition(": ")
-    words = "missing closing )" if words == "missing )" else words
+    words = words.replace("missing ", "missing closing ") if words in {"missing )", "missing ]"} else words
     return f"{words}: `{at}`" if colon else words
 
 
@@ -302,7 +311,9 @@ def _length(value: Value) -> int:
         return len(value.encode())
     if isinstance(value, Mapping | Sequence):
         return len(value)
-    raise CallError("len of nil pointer" if value is None else f"len of type {go_type(value)}")
+    if value is None:
+        raise CallError("reflect: call of reflect.Value.Type on zero Value")
+    raise CallError(f"len of type {go_type(value)}")
 
 
 def _index(container: Value, *keys: Value) -> Value:
@@ -352,7 +363,7 @@ def _kind(value: Value) -> str:
     if value is None:
         return "nil"
     if isinstance(value, Mapping):
-        raise CallError(f"uncomparable type {go_type(value)}: {go_text(value)}")
+        raise CallError(f"non-comparable type {go_text(value)}: {go_type(value)}")
     raise CallError("invalid type for comparison")
 
 
@@ -421,8 +432,8 @@ FUNCTIONS: Mapping[str, Function] = {
     "toTime": _pure(_to_time, "any"),
     "parseDuration": _pure(_parse_duration, "string"),
     "title": _pure(title, "string"),
-    "toUpper": _pure(lambda text: text.upper(), "string"),
-    "toLower": _pure(lambda text: text.lower(), "string"),
+    "toUpper": _pure(lambda text: _cased(text, str.upper), "string"),
+    "toLower": _pure(lambda text: _cased(text, str.lower), "string"),
     "match": _pure(lambda pattern, text: _regex(pattern).search(text) is not None, "string", "string"),
     "reReplaceAll": _pure(_replace, "string", "string", "string"),
     "stripPort": _pure(_strip_port, "string"),

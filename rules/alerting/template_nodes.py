@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from rules.alerting.go_format import go_quote
 from rules.alerting.template_values import Value
 
 
@@ -136,11 +137,10 @@ class Include:
 
     at: int
     name: str
-    quoted: str
     pipe: Pipe | None
 
     def __str__(self) -> str:
-        return f"{{{{template {self.quoted}{f' {self.pipe}' if self.pipe else ''}}}}}"
+        return f"{{{{template {go_quote(self.name)}{f' {self.pipe}' if self.pipe else ''}}}}}"
 
 
 Operand = Literal | Word | Dot | Variable | Chain | Pipe

@@ -145,7 +145,7 @@ class _Parser:
                 return Leave(word.at, word.text)
             if word.text == "template":
                 self._next()
-                return self._include(word)
+                return self._include()
             if word.text in {"define", "block"}:
                 self._next()
                 return self._definition(word, depth, top=top)
@@ -171,14 +171,14 @@ class _Parser:
         del self._variables[known:]
         return Branch(word.at, word.text, pipe, body, otherwise)
 
-    def _include(self, word: Token) -> Include:
+    def _include(self) -> Include:
         name = self._name("template clause")
         pipe = None
         if self._skip().kind == "right":
             self._next()
         else:
             pipe = self._pipe("template clause", "right")
-        return Include(word.at, unquote(name.text), name.text, pipe)
+        return Include(name.at, unquote(name.text), pipe)
 
     def _name(self, context: str) -> Token:
         token = self._skip()
@@ -204,7 +204,7 @@ class _Parser:
         if key in self.tree.named:
             raise TemplateError(f"template: multiple definition of template {name.text}")
         self.tree.named[key] = body
-        return None if pipe is None else Include(word.at, key, name.text, pipe)
+        return None if pipe is None else Include(name.at, key, pipe)
 
     # Pipelines.
 
@@ -269,8 +269,6 @@ class _Parser:
                 break
             if token.kind == "pipe":
                 self._next()
-                if self._skip().kind in {"right", "close"}:
-                    raise TemplateError("missing value for command")
                 break
             raise self._unexpected(token, "operand")
         if not args:
@@ -289,7 +287,7 @@ class _Parser:
                 raise TemplateError('unexpected . after term "."')
             return Dot(at, (*term.fields, *fields))
         if isinstance(term, Variable):
-            return Variable(term.at, term.name, tuple(fields))
+            return Variable(at, term.name, tuple(fields))
         if isinstance(term, Pipe | Word):
             return Chain(at, term, tuple(fields))
         raise TemplateError(f'unexpected . after term "{term}"')

@@ -187,7 +187,7 @@ class Run:
             return self._call(head, command, command.args[1:], dot, final)
         if isinstance(head, Dot | Variable | Chain) and head.fields:
             return self._fields(head, dot, () if alone else (*command.args[1:], final))
-        self._here = head
+        self._here = self._here if isinstance(head, Pipe) else head
         if not alone:
             raise self._fault(f"can't give argument to non-function {head}")
         if isinstance(head, Literal) and head.kind == "nil":

@@ -187,7 +187,7 @@ def test_a_function_that_cannot_is_a_template_error() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["{{ $labels.a", "{{ nope }}", "{{ if true }}", "{{ end }}", "{{ $x }}", "{{ 1 | }}", "{{ | }}", '{{ "a }}',
+    ["{{ $labels.a", "{{ nope }}", "{{ if true }}", "{{ end }}", "{{ $x }}", "{{ | }}", '{{ "a }}',
      "{{ ( 1 }}", "{{ if }}{{ end }}", "{{ else }}", "{{ 1 .a }", "{{ 'ab' }}", "{{" * 3, "{{if true}}" * 50, "x" * 20_000],
 )  # fmt: skip
 def test_bad_templates(text: str) -> None:
