@@ -7,6 +7,7 @@ Any answer, whatever its status, is an Answer.
 from __future__ import annotations
 
 import base64
+import contextlib
 import http.client
 import ipaddress
 import os
@@ -25,6 +26,7 @@ from monitor.settings import Settings
 CREDENTIAL = "zhishou-remote-secret"
 _MAX_ANSWER = 128 << 20
 _CHUNK = 1 << 20
+_CONNECT_SECONDS = 5.0
 
 
 class BackendError(UnreachableError):
@@ -117,44 +119,45 @@ class Backend:
             raise self._error(f"no answer: {error or type(error).__name__}") from error
 
     def stop(self) -> None:
-        """End the exchange under way, if any, and refuse new ones."""
-        self._stopped = True
-        self.close()
+        """End the exchange under way, if any, and refuse new ones; from any thread."""
+        with self._guard:
+            self._stopped = True
+            connection = self._connection
+        if connection is not None and connection.sock is not None:
+            # Wakes the thread that waits for the answer; closing is that thread's turn.
+            with contextlib.suppress(OSError):
+                connection.sock.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         """Drop the connection."""
         with self._guard:
             connection, self._connection = self._connection, None
-        if connection is None:
-            return
-        try:
-            if connection.sock is not None:
-                # Closing alone would not wake a thread that waits for the answer.
-                connection.sock.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            # Not connected any more: what was wanted.
-            pass
-        connection.close()
+        if connection is not None:
+            connection.close()
 
     def _open(self) -> http.client.HTTPConnection:
         url = urlsplit(self._access.url)
         if url.scheme not in ("http", "https") or not url.hostname or url.username or url.query:
             raise self._error("the address is not http(s)://HOST[:PORT][/PATH]")
         self._headers = self._own_headers(url)
+        connecting = min(_CONNECT_SECONDS, self._access.timeout)
         if url.scheme == "https":
             context = ssl.create_default_context()
             if self._access.ca_file:
                 context.load_verify_locations(self._access.ca_file)
             made: http.client.HTTPConnection = http.client.HTTPSConnection(
-                url.hostname, url.port, timeout=self._access.timeout, context=context
+                url.hostname, url.port, timeout=connecting, context=context
             )
         else:
-            made = http.client.HTTPConnection(url.hostname, url.port, timeout=self._access.timeout)
+            made = http.client.HTTPConnection(url.hostname, url.port, timeout=connecting)
+        made.connect()
+        made.sock.settimeout(self._access.timeout)
         with self._guard:
-            if self._stopped:
-                raise self._error("stopped")
-            self._connection = made
-        return made
+            if not self._stopped:
+                self._connection = made
+                return made
+        made.close()
+        raise self._error("stopped")
 
     def _own_headers(self, url: SplitResult) -> dict[str, str]:
         access = self._access
@@ -192,6 +195,9 @@ class Backend:
                 raise http.client.HTTPException(f"the answer is longer than {_MAX_ANSWER >> 20} MiB")
             if time.monotonic() > deadline:
                 raise TimeoutError("the answer takes too long")
+        if response.length:
+            raise http.client.IncompleteRead(b"", response.length)
+        response.close()
         if response.will_close or response.status in (401, 403):
             # A changed secret is read for the next connection.
             self.close()

@@ -64,6 +64,9 @@ class Server:
             self.process.wait()
             self.process = None
 
+    def flush(self) -> None:
+        """Make everything that was taken searchable."""
+
     def samples(self, selector: str, end_ms: int, seconds: int) -> Found:
         """Every raw sample of a selector in (end - seconds, end]."""
         query = urlencode({"query": f"{selector}[{seconds}s]", "time": end_ms / 1000})
@@ -91,6 +94,11 @@ class VictoriaMetrics(Server):
             "-retentionPeriod=10y",
             "-search.disableCache",
         )
+
+    def flush(self) -> None:
+        """VictoriaMetrics shows new samples after a while, or when asked to."""
+        with urlopen(f"{self.url}/internal/force_flush", timeout=10) as answer:
+            assert answer.status == 200
 
 
 class Prometheus(Server):

@@ -120,9 +120,10 @@ def torture(folder: Path, server: Server, rounds: int, seed: int) -> None:
 
 
 def read(server: Server, end_ms: int, seconds: int, rows: int) -> Found:
-    """What the server has, once it shows the last row (VictoriaMetrics makes samples searchable within seconds)."""
+    """What the server has, once it shows the last row."""
     end = time.monotonic() + 10
     while True:
+        server.flush()
         found = server.samples("forwarded", end_ms, seconds)
         if len({at for _, at in found if at == end_ms - 250}) or time.monotonic() > end:
             return found
