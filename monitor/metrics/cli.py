@@ -9,7 +9,7 @@ from typing import Any
 import click
 import orjson
 
-from monitor.metrics.client import PrometheusClient
+from monitor.metrics.client import Answer, PrometheusClient
 from monitor.metrics.notation import duration_ms, seconds, time_ms
 from monitor.settings import load_settings
 
@@ -49,7 +49,7 @@ def query(expression: str, at: str | None, url: str | None, data: str | None, as
     parameters = {"query": expression}
     if at:
         parameters["time"] = str(seconds(time_ms(at, "at")))
-    _print(_client(url, data).data("query", parameters), as_json=as_json)
+    _print(_client(url, data).ask("query", parameters), as_json=as_json)
 
 
 @click.command("query-range")
@@ -68,14 +68,17 @@ def query_range(
         "end": str(seconds(time_ms(end, "end"))),
         "step": str(seconds(duration_ms(step, "step"))),
     }
-    _print(_client(url, data).data("query_range", parameters), as_json=as_json)
+    _print(_client(url, data).ask("query_range", parameters), as_json=as_json)
 
 
-def _print(data: Mapping[str, Any], *, as_json: bool) -> None:
+def _print(answer: Answer, *, as_json: bool) -> None:
+    for kind, texts in (("warning", answer.warnings), ("info", answer.infos)):
+        for text in texts:
+            click.echo(f"{kind}: {text}", err=True)
     if as_json:
-        click.echo(orjson.dumps(data, option=orjson.OPT_INDENT_2))
+        click.echo(orjson.dumps(answer.data, option=orjson.OPT_INDENT_2))
     else:
-        for line in text_lines(data):
+        for line in text_lines(answer.data):
             click.echo(line)
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import http.client
 import socket
-from collections.abc import Mapping
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 import orjson
 
@@ -21,6 +23,15 @@ Line = tuple[Series, list[tuple[int, float]]]
 
 _TIMEOUT_SECONDS = 35.0
 _MAX_ANSWER = 512 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The `data` member of an answer as JSON gives it, and what the server remarked on it."""
+
+    data: Any
+    warnings: Sequence[str] = ()
+    infos: Sequence[str] = ()
 
 
 class _UnixConnection(http.client.HTTPConnection):
@@ -77,9 +88,33 @@ class PrometheusClient:
             for item in self.data("query_range", parameters)["result"]
         ]
 
-    def data(self, endpoint: str, parameters: Mapping[str, str]) -> Any:
+    def series(self, selectors: Sequence[str], start_ms: int, end_ms: int) -> list[Series]:
+        """The label sets that match any of the selectors."""
+        found: list[Series] = self.data("series", _window(start_ms, end_ms, selectors))
+        return found
+
+    def label_names(self, start_ms: int, end_ms: int, selectors: Sequence[str] = ()) -> list[str]:
+        """Sorted names, over everything or the series that match any of the selectors."""
+        found: list[str] = self.data("labels", _window(start_ms, end_ms, selectors))
+        return found
+
+    def label_values(self, name: str, start_ms: int, end_ms: int, selectors: Sequence[str] = ()) -> list[str]:
+        """Sorted values of one label, over everything or the series that match any of the selectors."""
+        path = f"/api/v1/label/{quote(name, safe='')}/values"
+        query = urlencode(_window(start_ms, end_ms, selectors), doseq=True)
+        found: list[str] = self._answer(*self._exchange("GET", f"{path}?{query}", "")).data
+        return found
+
+    def data(self, endpoint: str, parameters: Mapping[str, str | Sequence[str]]) -> Any:
         """The `data` member of the answer of `/api/v1/<endpoint>`, as JSON gives it."""
-        status, body = self._post(f"/api/v1/{endpoint}", urlencode(parameters))
+        return self.ask(endpoint, parameters).data
+
+    def ask(self, endpoint: str, parameters: Mapping[str, str | Sequence[str]]) -> Answer:
+        """The answer of `/api/v1/<endpoint>` with the server's warnings."""
+        body = urlencode(parameters, doseq=True)
+        return self._answer(*self._exchange("POST", f"/api/v1/{endpoint}", body))
+
+    def _answer(self, status: int, body: bytes) -> Answer:
         if status in (401, 403):
             raise DeniedError(
                 "the server refuses the token",
@@ -90,7 +125,7 @@ class PrometheusClient:
         try:
             answer = orjson.loads(body)
             if answer["status"] == "success":
-                return answer["data"]
+                return Answer(answer["data"], answer.get("warnings") or (), answer.get("infos") or ())
             raise QueryError(str(answer["error"]), kind=str(answer["errorType"]))
         except (orjson.JSONDecodeError, KeyError, TypeError):
             raise self._unreachable(f"status {status}, and not a Prometheus answer") from None
@@ -99,19 +134,34 @@ class PrometheusClient:
     def _where(self) -> str:
         return str(self._base)
 
-    def _post(self, path: str, body: str) -> tuple[int, bytes]:
+    def _exchange(self, method: str, path: str, body: str) -> tuple[int, bytes]:
         connection, prefix = self._connection()
-        headers = {"Content-Type": "application/x-www-form-urlencoded"}
+        headers = {"Content-Type": "application/x-www-form-urlencoded"} if body else {}
         if self._token:
             headers["Authorization"] = f"Bearer {self._token}"
+        if not isinstance(self._base, Path):
+            headers["Accept-Encoding"] = "gzip"
         try:
-            connection.request("POST", prefix + path, body.encode(), headers)
+            connection.request(method, prefix + path, body.encode(), headers)
             answer = connection.getresponse()
-            return answer.status, answer.read(_MAX_ANSWER)
+            raw = answer.read(_MAX_ANSWER)
+            return answer.status, self._unpacked(raw) if answer.getheader(
+                "Content-Encoding"
+            ) == "gzip" else raw
         except (OSError, http.client.HTTPException) as error:
             raise self._unreachable(str(error) or type(error).__name__) from error
         finally:
             connection.close()
+
+    def _unpacked(self, raw: bytes) -> bytes:
+        stream = zlib.decompressobj(wbits=31)
+        try:
+            body = stream.decompress(raw, _MAX_ANSWER)
+        except zlib.error as error:
+            raise self._unreachable(f"the answer is not gzip: {error}") from None
+        if not stream.eof:
+            raise self._unreachable(f"the answer is cut off, or longer than {_MAX_ANSWER} bytes")
+        return body
 
     def _connection(self) -> tuple[http.client.HTTPConnection, str]:
         if isinstance(self._base, Path):
@@ -129,3 +179,7 @@ class PrometheusClient:
             where=self._where,
             hint="is it running? (`zhishou up`)",
         )
+
+
+def _window(start_ms: int, end_ms: int, selectors: Sequence[str]) -> dict[str, str | Sequence[str]]:
+    return {"start": str(seconds(start_ms)), "end": str(seconds(end_ms)), "match[]": list(selectors)}

@@ -73,6 +73,29 @@ def test_socket(over_socket: Path, runtime: Runtime) -> None:
     assert client.data("labels", {}) == ["__name__", "device"]
 
 
+def test_what_is_stored(over_http: str, runtime: Runtime) -> None:
+    client = PrometheusClient(over_http, "good")
+    now = runtime.clock.now_ms()
+    labels = {"__name__": "up", "device": "d1"}
+    assert client.series(["up", 'up{device="d1"}'], now - 60_000, now) == [labels]
+    assert client.label_names(now - 60_000, now, ["up"]) == ["__name__", "device"]
+    assert client.label_values("device", now - 60_000, now) == ["d1"]
+    assert client.label_values("device", 0, 1000, ["up"]) == []
+
+
+def test_remarks_and_long_answers(over_http: str, over_socket: Path, runtime: Runtime) -> None:
+    now = runtime.clock.now_ms()
+    for base in (over_http, over_socket):
+        client = PrometheusClient(base)
+        answer = client.ask("query", {"query": "rate(up[5m])"})
+        assert len(answer.data["result"]) == 1
+        assert answer.infos[0].startswith("PromQL info: metric might not be a counter")
+        assert answer.warnings == ()
+        assert "quantile" in client.ask("query", {"query": "quantile(2, up)"}).warnings[0]
+        ((_, points),) = client.range("up", now - 60_000, now, 100)
+        assert len(points) == 601
+
+
 def test_refusals(over_http: str) -> None:
     with pytest.raises(QueryError, match="parse error") as caught:
         PrometheusClient(over_http).instant("sum(")

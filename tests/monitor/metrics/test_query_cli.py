@@ -11,12 +11,11 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from flask import Flask
+from flask import Flask, request
 from werkzeug.serving import make_server
 
-from monitor.errors import DeniedError, UnreachableError
+from monitor.errors import UnreachableError
 from monitor.metrics.cli import query, query_range
-from monitor.metrics.client import PrometheusClient
 from monitor.metrics.errors import QueryError
 from monitor.metrics.interface import block_of, make_labels
 from monitor.metrics.service import build
@@ -24,7 +23,13 @@ from monitor.service import Runtime
 
 
 @pytest.fixture
-def url(runtime: Runtime) -> Iterator[str]:
+def tokens() -> list[str]:
+    """What requests carried as Authorization."""
+    return []
+
+
+@pytest.fixture
+def url(runtime: Runtime, tokens: list[str]) -> Iterator[str]:
     now = runtime.clock.now_ms()
     runtime.store.append(
         block_of(
@@ -34,6 +39,7 @@ def url(runtime: Runtime) -> Iterator[str]:
     app = Flask("test")
     for blueprint in build(runtime).blueprints():
         app.register_blueprint(blueprint)
+    app.before_request(lambda: tokens.append(request.headers.get("Authorization", "")))
     server = make_server("127.0.0.1", 0, app, threaded=True)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
@@ -85,11 +91,15 @@ def test_errors(url: str, tmp_path: Path) -> None:
     assert run(query_range, "up", "--url", url).exit_code == 2
 
 
-def test_the_token_comes_from_the_environment(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[str] = []
-    monkeypatch.setattr(
-        PrometheusClient, "_post", lambda self, path, body: seen.append(self._token) or (403, b"")
-    )
+def test_remarks_go_to_the_other_stream(url: str) -> None:
+    shown = run(query, "rate(up[2m])", "--json", "--url", url)
+    assert json.loads(shown.stdout)["resultType"] == "vector"
+    assert shown.stderr.startswith("info: PromQL info: metric might not be a counter")
+
+
+def test_the_token_comes_from_the_environment(
+    url: str, tokens: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PROMETHEUS_TOKEN", "abc")
-    assert isinstance(run(query, "up", "--url", url).exception, DeniedError)
-    assert seen == ["abc"]
+    assert run(query, "up", "--url", url).exit_code == 0
+    assert tokens == ["Bearer abc"]
