@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import socket
 import socketserver
 import subprocess
 import sys
@@ -63,7 +64,10 @@ def core(tmp_path: Path) -> Iterator[None]:
 
 def test_scopes_needed() -> None:
     assert needed_scope("POST", "/prometheus/api/v1/write") == "ingest"
+    assert needed_scope("POST", "/prometheus/api/v1/import/prometheus") == "ingest"
     assert needed_scope("POST", "/prometheus/api/v1/query") == "read"
+    assert needed_scope("POST", "/prometheus/api/v1/query_exemplars") == "read"
+    assert needed_scope("GET", "/prometheus/federate") == "read"
     assert needed_scope("GET", "/alertmanager/api/v2/alerts") == "read"
     assert needed_scope("POST", "/alertmanager/api/v2/silences") == "write"
     assert needed_scope("GET", "/api/v1/collectors/c1/assignment") == "ingest"
@@ -95,6 +99,39 @@ def test_bodies_are_passed_whole_and_wrong_scopes_refused(app: Flask, stands_on:
     assert client.post("/prometheus/api/v1/write", data=body, headers=ingest).text.split()[2] == "300000"
     assert client.get("/prometheus/api/v1/query").status_code == 401
     assert client.get("/prometheus/api/v1/query", headers={"Authorization": "Basic ???"}).status_code == 401
+
+
+class _Waiting(_Core):
+    """Answers only when its caller hangs up."""
+
+    hung_up = threading.Event()
+
+    def _answer(self) -> None:
+        assert self.connection.recv(1) == b""
+        self.hung_up.set()
+
+    do_GET = _answer  # noqa: N815
+
+
+def test_a_client_that_goes_away_takes_its_request_along(open_app: Flask, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir(exist_ok=True)
+    ours, client = socket.socketpair()
+    with _Server(str(tmp_path / "run" / "core.sock"), _Waiting) as server, ours:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        threading.Timer(0.1, client.close).start()
+        answer = open_app.test_client().get(
+            "/prometheus/api/v1/query?query=up", environ_overrides={"gunicorn.socket": ours}
+        )
+        assert answer.status_code == 499
+        assert _Waiting.hung_up.wait(5)
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.usefixtures("core")
+def test_the_root_of_the_prometheus_api_is_forwarded(open_app: Flask) -> None:
+    assert open_app.test_client().get("/prometheus/").text.startswith("GET /prometheus/ ")
 
 
 @pytest.mark.usefixtures("core")
