@@ -182,15 +182,17 @@ def mask_of(series: Codes, wanted: Bools) -> Bools:
 
 
 def pack_names(names: Sequence[tuple[int, Labels]]) -> bytes:
-    """Series numbers with their label sets."""
-    text = orjson.dumps([[number, dict(labels)] for number, labels in names])
-    return bytes(cramjam.zstd.compress(text, 3))
+    """Series numbers with their label sets: each label pair once, each series as the places of its pairs."""
+    pairs: dict[tuple[str, str], int] = {}
+    rows = [[number, *(pairs.setdefault(pair, len(pairs)) for pair in labels)] for number, labels in names]
+    return bytes(cramjam.zstd.compress(orjson.dumps([list(pairs), rows]), 3))
 
 
 def unpack_names(data: bytes) -> list[tuple[int, Labels]]:
     """The names that were packed."""
-    rows = orjson.loads(bytes(cramjam.zstd.decompress(data)))
-    return [(number, tuple(labels.items())) for number, labels in rows]
+    listed, rows = orjson.loads(bytes(cramjam.zstd.decompress(data)))
+    pairs = [(name, value) for name, value in listed]
+    return [(row[0], tuple([pairs[place] for place in row[1:]])) for row in rows]
 
 
 def pack_sections(sections: Sequence[bytes]) -> bytes:

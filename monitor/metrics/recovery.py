@@ -26,6 +26,7 @@ from monitor.metrics.sealing import grown, note
 from monitor.metrics.wal import WriteAheadLog
 
 _PORTION = 1 << 20
+_MOST_ROUNDS = 256
 _log = structlog.get_logger(__name__)
 
 
@@ -97,6 +98,7 @@ class Replay:
     aliases: dict[int, int] = field(default_factory=dict)
     _fresh: list[tuple[Codes, Ints, Floats]] = field(default_factory=list)
     _held: int = 0
+    _rounds: dict[bytes, Codes] = field(default_factory=dict)
 
     def run(self, wal: WriteAheadLog) -> None:
         """Read every segment, oldest first."""
@@ -156,8 +158,32 @@ class Replay:
         self._held = 0
         kept = self._known(series)
         kept[kept] = times[kept] > self.head.last_ms[series[kept]]
-        merged = merge([Columns(series[kept], times[kept], values[kept])]).columns
-        self.head.store(merged.series, merged.timestamps, merged.values)
+        self._store(series[kept], times[kept], values[kept])
+
+    def _store(self, series: Codes, times: Ints, values: Floats) -> None:
+        """Store samples in the order they were logged: the first of every series, the second of every series ...
+
+        The head is fastest with whole rounds of the same series, which most of the log consists of.
+        """
+        order = np.argsort(series, kind="stable")
+        series, times, values = series[order], times[order], values[order]
+        same = series[1:] == series[:-1]
+        if (same & (times[1:] <= times[:-1])).any():
+            merged = merge([Columns(series, times, values)]).columns
+            series, times, values = merged.series, merged.timestamps, merged.values
+        starts = np.flatnonzero(np.diff(series, prepend=-1))
+        rank = np.arange(len(series)) - np.repeat(starts, np.diff(starts, append=len(series)))
+        rounds = int(rank.max(initial=-1)) + 1
+        if rounds > _MOST_ROUNDS:
+            self.head.store(series, times, values)
+            return
+        by_round = np.argsort(rank.astype(np.uint16), kind="stable")
+        ends = np.cumsum(np.bincount(rank, minlength=rounds)).tolist()
+        for start, end in zip([0, *ends], ends, strict=False):
+            some = by_round[start:end]
+            of_round = series[some]
+            known = self._rounds.setdefault(of_round.tobytes(), of_round)
+            self.head.store(known, times[some], values[some])
 
 
 def remember(head: Head, late: Columns) -> None:

@@ -289,6 +289,7 @@ class LocalStore:
 
     def _seal(self, boundary_ms: int, now_ms: int) -> None:
         """Move the samples older than the boundary from head, late buffer and log to files."""
+        self.sync()  # so that closing the segment has little left to write while everybody waits
         with self._lock:
             segment = self._wal.rotate()
             self._leaving = self._late.take_before(boundary_ms)

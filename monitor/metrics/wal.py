@@ -43,7 +43,7 @@ __all__ = [
 MAGIC = b"ZWAL"
 _FIRST_RETRY_SECONDS = 0.2
 _LAST_RETRY_SECONDS = 30.0
-SEGMENT_BYTES = 64 << 20
+SEGMENT_BYTES = 16 << 20
 _log = structlog.get_logger(__name__)
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.clock import ManualClock
+from monitor.errors import IntegrityError
 from monitor.metrics.errors import StorageError
 from monitor.metrics.interface import block_of, make_labels
 from monitor.metrics.journal import Entry, pack, unpack
@@ -83,14 +87,34 @@ def test_blocks_the_file_system_never_wrote_are_a_torn_tail() -> None:
     assert (reading.payloads, reading.torn_bytes, reading.damaged) == ([b"one"], 4096, 0)
 
 
-def test_entries_round_trip() -> None:
+@given(
+    st.lists(st.tuples(st.integers(0, 2**31 - 1), st.integers(0, 2**45), st.floats()), max_size=9),
+    st.booleans(),
+    st.booleans(),
+    st.booleans(),
+)
+def test_entries_round_trip(
+    samples: list[tuple[int, int, float]], one_time: bool, in_a_row: bool, late: bool
+) -> None:
     labels = make_labels({"device": "交换机"}, "up")
-    entry = Entry([(7, labels)], np.array([7, 7], np.int32), np.array([1, 2]), np.array([-0.0, 1.5]))
-    back = unpack(pack(entry))
+    series = np.array([s for s, _, _ in samples], np.int32)
+    times = np.array([t for _, t, _ in samples], np.int64)
+    values = np.array([v for _, _, v in samples], np.float64)
+    if one_time:
+        times[:] = times[:1]
+    if in_a_row:
+        series = np.arange(5, 5 + len(series), dtype=np.int32)
+    back = unpack(pack(Entry([(7, labels)], series, times, values, late)))
     assert back.new == [(7, labels)]
-    assert back.series.tolist() == [7, 7]
-    assert back.timestamps.tolist() == [1, 2]
-    assert [bits_of(value) for value in back.values.tolist()] == [bits_of(-0.0), bits_of(1.5)]
+    assert back.series.tolist() == series.tolist()
+    assert back.timestamps.tolist() == times.tolist()
+    assert back.values.view(np.uint64).tolist() == values.view(np.uint64).tolist()
+    assert back.late is late
+
+
+def test_an_entry_of_another_version_is_refused() -> None:
+    with pytest.raises(IntegrityError, match="version 1"):
+        unpack(b"\x01" + bytes(20))
 
 
 def test_who_waits_meanwhile_shares_one_sync(tmp_path: Path) -> None:
@@ -148,21 +172,71 @@ def test_a_full_disk_refuses_the_block_and_keeps_everything_consistent(
     again.close()
 
 
-def test_a_failed_sync_acknowledges_nothing_from_then_on(tmp_path: Path, clock: ManualClock) -> None:
+def wait_until(done: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not done():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_after_a_failed_sync_everything_not_promised_is_written_to_a_new_segment(
+    tmp_path: Path, clock: ManualClock
+) -> None:
     disk = FailingDisk()
     store = LocalStore(tmp_path, clock, disk=disk)
+    now = clock.now_ms()
+    store.append(block_of([(UP, now, 1.0)]), durable=True)
     disk.sync_error = OSError(errno.EIO, "Input/output error")
     with pytest.raises(StorageError, match="Input/output"):
-        store.append(block_of([(UP, clock.now_ms(), 1.0)]), durable=True)
+        store.append(block_of([(UP, now + 1, 2.0)]), durable=True)
+    with pytest.raises(StorageError, match="Input/output"):
+        store.append(block_of([(UP, now + 2, 3.0)]))
+    (before,) = (p for p in (tmp_path / "wal").glob("*.seg") if p.stat().st_size)
+    promised = len(before.read_bytes())
     disk.sync_error = None
+
+    def taken() -> bool:
+        with contextlib.suppress(StorageError):
+            # Sent again: it is in memory already, and the answer must wait until it is on disk.
+            return store.append(block_of([(UP, now + 1, 2.0)]), durable=True).duplicate == 1
+        return False
+
+    wait_until(taken)
+    # The old segment ends where it was last synced: what it had after that is in the new one.
+    assert 0 < before.stat().st_size < promised
+    assert store.append(block_of([(UP, now + 2, 3.0)]), durable=True).accepted == 1
+    expected = {UP: [(now + at, bits_of(at + 1.0)) for at in range(3)]}
+    assert contents(store.window([], 0, now * 2)) == expected
+    store.close()
+    again = LocalStore(tmp_path, clock)
+    assert contents(again.window([], 0, now * 2)) == expected
+    assert again.stats()["quarantined"] == 0
+    again.close()
+
+
+def test_a_disk_that_fails_again_is_tried_again_and_leaves_no_litter(tmp_path: Path) -> None:
+    disk = FailingDisk()
+    log = WriteAheadLog(tmp_path, disk=disk, sync_seconds=0.01)
+    log.start()
+    log.append(b"x", 0)
+    disk.sync_error = OSError(errno.EIO, "Input/output error")
+    with pytest.raises(StorageError):
+        log.wait(log.position())
     tried = disk.syncs
-    with pytest.raises(StorageError):
-        store.append(block_of([(UP, clock.now_ms(), 1.0)]), durable=True)
-    with pytest.raises(StorageError):
-        store.append(block_of([(UP, clock.now_ms() + 1, 1.0)]))
-    with pytest.raises(StorageError):
-        store.close()
-    assert disk.syncs == tried
+    wait_until(lambda: disk.syncs >= tried + 2)
+    assert len(list(tmp_path.glob("*.seg"))) == 1
+    disk.sync_error = None
+
+    def promised() -> bool:
+        with contextlib.suppress(StorageError):
+            log.wait(log.position())
+            return True
+        return False
+
+    wait_until(promised)
+    log.close()
+    payloads = [p for _, reading in WriteAheadLog(tmp_path).recover() for p in reading.payloads]
+    assert payloads == [b"x"]
 
 
 def test_a_sync_that_fails_while_a_segment_is_closed_counts_too(tmp_path: Path) -> None:
@@ -173,11 +247,37 @@ def test_a_sync_that_fails_while_a_segment_is_closed_counts_too(tmp_path: Path) 
     disk.sync_error = OSError(errno.EIO, "Input/output error")
     with pytest.raises(StorageError):
         log.rotate()
-    disk.sync_error = None
     with pytest.raises(StorageError):
         log.wait(log.position())
     with pytest.raises(StorageError):
         log.close()
+
+
+def test_several_frames_are_written_together_or_not_at_all(tmp_path: Path) -> None:
+    disk = FailingDisk()
+    log = WriteAheadLog(tmp_path, disk=disk)
+    log.start()
+    disk.room = len(frame(b"one")) + 3
+    with pytest.raises(StorageError):
+        log.append(b"one", 1, b"two")
+    disk.room = None
+    log.append(b"three", 3, b"four")
+    log.close()
+    payloads = [p for _, reading in WriteAheadLog(tmp_path).recover() for p in reading.payloads]
+    assert payloads == [b"three", b"four"]
+
+
+def test_segments_after_the_one_named_stay_however_old_their_samples(tmp_path: Path) -> None:
+    log = WriteAheadLog(tmp_path)
+    log.start()
+    log.append(b"sealed", 5)
+    number = log.rotate()
+    log.append(b"came late", 3)
+    log.rotate()
+    log.remove_before(100, number)
+    log.close()
+    payloads = [p for _, reading in WriteAheadLog(tmp_path).recover() for p in reading.payloads]
+    assert payloads == [b"came late"]
 
 
 def test_a_damaged_segment_is_kept_aside_and_the_rest_is_served(tmp_path: Path, clock: ManualClock) -> None:
