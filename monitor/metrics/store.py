@@ -233,6 +233,11 @@ class LocalStore:
                 "seals": float(self._state.seal),
             }
 
+    def held_from_ms(self) -> int:
+        """Since when samples are held at full resolution, to the day for sealed ones; NEVER when there are none."""
+        with self._lock:
+            return min([self._head.oldest_ms(), *self._history.raw.files])
+
     def labels_of(self, numbers: Iterable[int]) -> list[Labels]:
         """The label sets of series by their numbers in the log; () for a number that names none."""
         with self._lock:

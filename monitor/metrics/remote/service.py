@@ -146,7 +146,9 @@ def query_doors(runtime: Runtime) -> tuple[MetricStore, QueryEngine]:
     remote = RemoteQueries(access_of(settings, settings.remote_query_url, settings.remote_query_timeout))
 
     def held_from() -> int:
-        return runtime.clock.now_ms() - settings.retention_days * _DAY_MS
+        now = runtime.clock.now_ms()
+        begun = store.held_from_ms() if isinstance(store, LocalStore) else 0
+        return max(now - settings.retention_days * _DAY_MS, min(begun, now))
 
     def behind_since() -> int:
         return load_cursor(forward_folder(settings)).failing_since_ms
