@@ -158,7 +158,7 @@ def _serve_children(settings: Settings) -> list[Child]:
         sys.executable, "-m", "gunicorn", "--worker-class", "gthread", "--workers", "1", "--threads", "384",
         "--bind", settings.listen, "--timeout", "120", "--graceful-timeout", "5", "--keep-alive", "75",
         "--worker-tmp-dir", "/dev/shm" if Path("/dev/shm").is_dir() else str(settings.folder / "run"),  # noqa: S108
-        "--log-level", "warning", "--no-control-socket", f"{web}()",
+        "--limit-request-line", "8190", "--log-level", "warning", "--no-control-socket", f"{web}()",
     ]  # fmt: skip
     if settings.tls_certificate:
         gunicorn[-1:-1] = ["--certfile", settings.tls_certificate, "--keyfile", settings.tls_key]
