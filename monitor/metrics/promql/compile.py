@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -57,6 +58,7 @@ _CALENDAR = frozenset(
 )
 _UNSTEADY = _CALENDAR | {"predict_linear", "time", "timestamp"}
 _DAY_MS = 86_400_000
+_MAX_DURATION_MS = 292 * 365 * _DAY_MS  # what Prometheus's nanoseconds hold
 _REFUSED = MappingProxyType({"start_timestamp": "the start times of samples are not kept"})
 
 
@@ -71,15 +73,29 @@ class CompiledPlan:
 
 def compile_plan(expression: str, limits: Limits) -> CompiledPlan:
     """Parse and check an expression. Raises QueryError with the reason."""
+    places, timeless, tree = _parsed(expression, limits)
+    try:
+        root = _Compiler(places, timeless.moments).compile(tree)
+    except (ValueError, OverflowError):  # the parser works durations out when they are asked for
+        raise QueryError('invalid parameter "query": parse error: duration out of range') from None
+    return CompiledPlan(expression, _fix(root), kind_of(root))
+
+
+def _parsed(expression: str, limits: Limits) -> tuple[Places, guard.Timeless, Any]:
+    """Where calls stand, the text as the parser got it, and its tree."""
     guard.check(expression, limits)
     places = Places(expression, FUNCTIONS.keys() | AGGREGATIONS | {"info"} | _REFUSED.keys())
-    text, moments = guard.without_times(_with_marks(expression, places))
+    timeless = guard.without_times(_with_marks(expression, places))
     try:
-        tree = syntax.parse(text)
+        return places, timeless, syntax.parse(timeless.text)
     except ValueError as error:
-        raise QueryError(f'invalid parameter "query": parse error: {error}') from None
-    root = _Compiler(places, moments).compile(tree)
-    return CompiledPlan(expression, _fix(root), kind_of(root))
+        reason = str(error).replace(f'{_MARK}!="",', "")
+        raise QueryError(f'invalid parameter "query": parse error: {reason}') from None
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":
+            raise
+        # The parser gives up on durations beyond its own numbers; its exception is no Exception.
+        raise QueryError('invalid parameter "query": parse error: number out of range') from None
 
 
 def selector_matchers(expression: str, limits: Limits) -> tuple[Matcher, ...]:
@@ -93,8 +109,9 @@ def selector_matchers(expression: str, limits: Limits) -> tuple[Matcher, ...]:
 def pretty(expression: str, limits: Limits) -> str:
     """The expression with the parser's own line breaks and indentation. Raises QueryError."""
     compile_plan(expression, limits)
-    text: str = syntax.parse(expression).prettify()
-    return text
+    _, timeless, tree = _parsed(expression, limits)
+    text: str = re.sub(rf'\b{_MARK}!="",?', "", tree.prettify())
+    return timeless.with_times(text)
 
 
 def kind_of(node: Node) -> str:
@@ -119,7 +136,10 @@ def kind_of(node: Node) -> str:
 def _milliseconds(duration: timedelta | None) -> int:
     if duration is None:
         return 0
-    return duration.days * _DAY_MS + duration.seconds * 1000 + duration.microseconds // 1000
+    length = duration.days * _DAY_MS + duration.seconds * 1000 + duration.microseconds // 1000
+    if abs(length) > _MAX_DURATION_MS:
+        raise OverflowError(length)
+    return length
 
 
 _OPS = MappingProxyType(

@@ -7,6 +7,8 @@ panics on time stamps outside the range of its clock type, which are taken out o
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from dataclasses import dataclass
 from types import MappingProxyType
 
 from monitor.metrics.errors import QueryError
@@ -60,22 +62,49 @@ def check(expression: str, limits: Limits) -> None:
                 raise QueryError(f"{_place(expression, token)}: more than {_MAX_OPERATORS} operators")
 
 
-def without_times(expression: str) -> tuple[str, list[int]]:
-    """The expression with the n-th `@ <number>` as `@ n`, and those times in ms since the epoch.
+@dataclass(frozen=True, slots=True)
+class Timeless:
+    """An expression with the n-th `@ <number>` as `@ n`; `moments` are those times in ms since the epoch, `written`
+    how they stood in the text.
 
     The parser's clock type begins in 1970 and rounds; PromQL's times may be earlier.
     """
-    moments: list[int] = []
+
+    text: str
+    moments: tuple[int, ...]
+    written: tuple[str, ...]
+
+    def with_times(self, text: str) -> str:
+        """A text made of this one, with the times put back."""
+        parts: list[str] = []
+        done = 0
+        for token in _times(text):
+            parts += text[done : token.start("time")], self.written[round(float(token.group("time")))]
+            done = token.end()
+        return "".join((*parts, text[done:]))
+
+
+def without_times(expression: str) -> Timeless:
+    """Take the times after `@` out. Raises QueryError for what is no time."""
     parts: list[str] = []
-    done = braces = 0
-    for token in _TOKEN.finditer(expression):
-        braces += (token.group() == "{") - (token.group() == "}")
-        if token.group("time") is None or braces > 0:
-            continue
+    moments: list[int] = []
+    written: list[str] = []
+    done = 0
+    for token in _times(expression):
         parts += expression[done : token.start()], f"@ {len(moments)}"
         done = token.end()
         moments.append(round(_seconds(expression, token) * 1000))
-    return "".join((*parts, expression[done:])), moments
+        written.append(token.group("time"))
+    return Timeless("".join((*parts, expression[done:])), tuple(moments), tuple(written))
+
+
+def _times(expression: str) -> Iterator[re.Match[str]]:
+    """Every `@ <number>` outside of strings, comments and label matchers."""
+    braces = 0
+    for token in _TOKEN.finditer(expression):
+        braces += (token.group() == "{") - (token.group() == "}")
+        if token.group("time") is not None and braces <= 0:
+            yield token
 
 
 def _seconds(expression: str, token: re.Match[str]) -> float:

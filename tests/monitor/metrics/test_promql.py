@@ -27,6 +27,7 @@ from monitor.metrics.interface import (
 )
 from monitor.metrics.memory import MemoryStore
 from monitor.metrics.promql import PromqlEngine
+from monitor.metrics.promql.compile import pretty
 from tests.monitor.metrics import promqltest
 from tests.monitor.metrics.test_promql_conformance import judge
 
@@ -113,6 +114,9 @@ def test_range_of_a_scalar(engine: PromqlEngine) -> None:
         ("load @ 1e300", "bad_data", "1:6: timestamp out of bounds"),
         ("load @ -1e12", "bad_data", "1:6: timestamp out of bounds"),
         ("load @ 5q", "bad_data", "1:6: '5q' is not a time"),
+        ("load[9e99]", "bad_data", "number out of range"),
+        ("load[2999999999y5m]", "bad_data", "duration out of range"),
+        ("load offset 300y", "bad_data", "duration out of range"),
         ("1 + start_timestamp(load)", "bad_data", "1:5: function start_timestamp is not supported"),
         ('info(load, load{n="1"} or load)', "bad_data", ""),
         ("limitk(NaN, load)", "execution", "Parameter value is NaN"),
@@ -188,6 +192,62 @@ def test_limits(engine: PromqlEngine, limits: Limits, kind: str) -> None:
     with pytest.raises(QueryError) as caught:
         engine.instant("sum(rate(load[20m]))", 1_200_000, limits)
     assert caught.value.kind == kind
+
+
+@pytest.mark.parametrize(
+    ("expression", "lines"),
+    [
+        ("sum  by(n) (rate(load[5m]))", ["sum by (n) (rate(load[5m]))"]),
+        ("load @ -5.5 + load @ 1e3", ["load @ -5.5 + load @ 1e3"]),
+        ('info( load,{n=~".*"} )', ['info(load, {n=~".*"})']),
+        ('load{n="@ 3"} @ start() offset 1m', ['load{n="@ 3"} @ start() offset 1m']),
+    ],
+)
+def test_pretty(expression: str, lines: list[str]) -> None:
+    text = pretty(expression, Limits())
+    assert text.splitlines() == lines
+    assert pretty(text, Limits()) == text
+
+
+CORPUS = [case.expression for case in OWN_CASES]
+BITS = list("()[]{}@+-,:'\"`\\#\n^") + [
+    " offset ",
+    "5m",
+    "1e400",
+    "0x",
+    "by",
+    "on()",
+    "bool",
+    "NaN",
+    "-5",
+    "1y",
+    "info(",
+    "@ start()",
+    "中",
+    "{}",
+    "[0s]",
+    "9e99",
+]
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    text=st.sampled_from(CORPUS),
+    cuts=st.lists(
+        st.tuples(st.floats(0, 1), st.integers(0, 3), st.sampled_from(BITS)), min_size=1, max_size=4
+    ),
+)
+def test_broken_expressions_are_refused_or_compiled(text: str, cuts: list[tuple[float, int, str]]) -> None:
+    for place, gone, bit in cuts:
+        cut = int(place * len(text))
+        text = text[:cut] + bit + text[cut + gone :]
+    try:
+        plan = PromqlEngine(MemoryStore()).compile(text)
+    except QueryError as error:
+        assert str(error)  # noqa: PT017  either outcome is right
+    else:
+        assert plan.expression == text
+        assert pretty(text, Limits())
 
 
 def test_grid_refusals(engine: PromqlEngine) -> None:
