@@ -20,13 +20,13 @@ class BoundedCache(Generic[Key, Value]):
     `young` may be read directly, for many keys at once; what is not there may still be found by `get`.
     """
 
-    __slots__ = ("_cost", "_half", "_lock", "_old", "_spent", "young")
+    __slots__ = ("_cost", "_half", "_lock", "_old", "_spent", "_spent_before", "young")
 
     def __init__(self, max_bytes: int, cost: Callable[[Key, Value], int]) -> None:
         self._half = max_bytes // 2
         self._cost = cost
         self._lock = threading.Lock()
-        self._spent = 0
+        self._spent = self._spent_before = 0
         self._old: dict[Key, Value] = {}
         self.young: dict[Key, Value] = {}
 
@@ -48,11 +48,12 @@ class BoundedCache(Generic[Key, Value]):
             if key in self.young:
                 return
             if self._spent + cost > self._half:
-                self._old, self.young, self._spent = self.young, {}, 0
+                self._old, self.young = self.young, {}
+                self._spent_before, self._spent = self._spent, 0
             self.young[key] = value
             self._spent += cost
 
     @property
     def size(self) -> int:
-        """How many entries there are at most (one in both generations counts twice)."""
-        return len(self.young) + len(self._old)
+        """The bytes in use, by what their users said."""
+        return self._spent + self._spent_before

@@ -73,6 +73,11 @@ class Decoder:
         self._templates = TemplateCache(template_bytes)
         self._scratch = Scratch()
 
+    @property
+    def remembered_bytes(self) -> int:
+        """About how much memory is spent on what repeats."""
+        return self._labels.size + self._templates.size
+
     def size_of(self, body: bytes, *, content_type: str, content_encoding: str) -> int:
         """The bytes of memory a message will take once decompressed. Raises IngestError as `decode`."""
         version_of(content_type)

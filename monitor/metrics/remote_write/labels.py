@@ -44,6 +44,11 @@ class LabelTable:
         self._known: BoundedCache[int, Labels | Flaw] = BoundedCache(max_bytes // 2, _entry_cost)
         self._pairs: BoundedCache[bytes, Pair] = BoundedCache(max_bytes // 2, _pair_cost)
 
+    @property
+    def size(self) -> int:
+        """Bytes in use, about."""
+        return self._known.size + self._pairs.size
+
     def find(self, keys: list[bytes]) -> list[Labels | Flaw] | None:
         """The label set of each key, None when one of the keys is something else than the label fields of a series.
 
