@@ -210,7 +210,8 @@ def test_pretty(expression: str, lines: list[str]) -> None:
 
 
 CORPUS = [case.expression for case in OWN_CASES]
-BITS = list("()[]{}@+-,:'\"`\\#\n^") + [
+BITS = [
+    *list("()[]{}@+-,:'\"`\\#\n^"),
     " offset ",
     "5m",
     "1e400",

@@ -1,4 +1,4 @@
-"""Random questions to Debian's Prometheus and to us, over the same random series.
+"""Random questions to Debian's Prometheus and to us, over the same random series, in memory and on disk.
 
 FUZZ_QUESTIONS sets how many (the slow test asks 10,000), FUZZ_SEED where to begin. A difference names the seed of its
 batch, so that `FUZZ_SEED=<seed> FUZZ_QUESTIONS=50` asks it again.
@@ -13,18 +13,31 @@ import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from monitor.clock import ManualClock
 from monitor.metrics.client import PrometheusClient
 from monitor.metrics.errors import QueryError
-from monitor.metrics.interface import Labels, Matrix, RawMatrix, Scalar, Text, Vector
+from monitor.metrics.interface import (
+    Labels,
+    Matrix,
+    MetricStore,
+    RawMatrix,
+    SampleBlock,
+    Scalar,
+    Text,
+    Vector,
+)
 from monitor.metrics.memory import MemoryStore
 from monitor.metrics.notation import seconds
 from monitor.metrics.promql import PromqlEngine
+from monitor.metrics.store import LocalStore
 from tests.monitor.metrics.promqlfuzz import Grammar, Question, data
-from tests.monitor.metrics.promqlpeer import START, Peer, running
+from tests.monitor.metrics.promqlpeer import END, START, Peer, running
 
 pytestmark = pytest.mark.skipif(shutil.which("prometheus") is None, reason="prometheus is not installed")
 
@@ -137,35 +150,50 @@ def difference(question: Question, expected: Answer, actual: Answer) -> str:
     return ""
 
 
-def differences(peer: Peer, seed: int, count: int, pool: ThreadPoolExecutor) -> Iterator[str]:
+def stores(block: SampleBlock, folder: Path) -> Iterator[MetricStore]:
+    """Our stores with the samples in them, the second one minute by minute, as devices send them."""
+    memory = MemoryStore()
+    assert memory.append(block).rejected == 0
+    yield memory
+    local = LocalStore(folder, ManualClock(END))
+    order = np.argsort(block.timestamps, kind="stable")
+    for part in np.split(order, np.flatnonzero(np.diff(block.timestamps[order] // 60_000)) + 1):
+        sent = SampleBlock(block.labels, block.series[part], block.timestamps[part], block.values[part])
+        assert local.append(sent).rejected == 0
+    yield local
+
+
+def differences(peer: Peer, seed: int, count: int, pool: ThreadPoolExecutor, folder: Path) -> Iterator[str]:
     """Ask `count` questions over one set of series."""
     chance = random.Random(seed)
     prefix = f"f{seed}"
     block = data(chance, prefix, START)
     peer.write(block)
-    store = MemoryStore()
-    assert store.append(block).rejected == 0
-    engine = PromqlEngine(store)
     grammar = Grammar(chance, prefix, START)
     questions = [grammar.question() for _ in range(count)]
     answers = pool.map(lambda question: theirs(peer.client, question), questions)
-    for question, expected in zip(questions, answers, strict=True):
-        if found := difference(question, expected, ours(engine, question)):
-            yield f"seed {seed}: {question}: {found}"
+    expected = list(zip(questions, answers, strict=True))
+    for store in stores(block, folder / prefix):
+        engine = PromqlEngine(store)
+        for question, answer in expected:
+            if found := difference(question, answer, ours(engine, question)):
+                yield f"seed {seed}: {type(store).__name__}: {question}: {found}"
+        store.close()
 
 
-def ask(peer: Peer, count: int, seed: int) -> None:
+def ask(peer: Peer, count: int, seed: int, folder: Path) -> None:
     wrong: list[str] = []
     with ThreadPoolExecutor(4) as pool:
         for batch in range(0, count, BATCH):
-            wrong += differences(peer, seed + batch // BATCH, min(BATCH, count - batch), pool)
+            number = seed + batch // BATCH
+            wrong += differences(peer, number, min(BATCH, count - batch), pool, folder)
     assert not wrong, f"{len(wrong)} of {count} differ:\n" + "\n".join(wrong[:40])
 
 
-def test_random_questions(peer: Peer) -> None:
-    ask(peer, int(os.environ.get("FUZZ_QUESTIONS", "300")), SEED)
+def test_random_questions(peer: Peer, tmp_path: Path) -> None:
+    ask(peer, int(os.environ.get("FUZZ_QUESTIONS", "300")), SEED, tmp_path)
 
 
 @pytest.mark.slow
-def test_ten_thousand_random_questions(peer: Peer) -> None:
-    ask(peer, 10_000, SEED + 1_000_000)
+def test_ten_thousand_random_questions(peer: Peer, tmp_path: Path) -> None:
+    ask(peer, 10_000, SEED + 1_000_000, tmp_path)
