@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from hashlib import sha256
 from types import MappingProxyType
 from typing import Protocol
 
@@ -31,20 +32,26 @@ class RuleSource(Protocol):
 
 
 def rules() -> Response:
-    """Rule groups, by type, rule_name[], rule_group[] and file[]; groups without a rule left are not shown."""
+    """Rule groups, by type, rule_name[], rule_group[] and file[]; groups without a rule left are not shown.
+
+    `group_limit` asks for so many groups; `group_next_token` for those after the answer that gave it.
+    """
     arguments = read_arguments()
     kind = _TYPES.get(arguments.text("type").lower())
     if kind is None:
         raise QueryError(f'invalid parameter "type": not supported value "{arguments.text("type")}"')
     bare = _flag(arguments, "exclude_alerts")
     names = frozenset(arguments.texts("rule_name[]"))
-    shown = []
-    for group in _groups(arguments):
+    most = arguments.limit("group_limit")
+    shown: list[Mapping[str, object]] = []
+    for group in _after(arguments.text("group_next_token"), _groups(arguments), most):
         kept = [
             rule
             for rule in _rules_of(group)
             if (not kind or rule.get("type") == kind) and (not names or rule.get("name") in names)
         ]
+        if kept and 0 < most <= len(shown):
+            return success({"groups": shown, "groupNextToken": _token(shown[-1])})
         if kept:
             shown.append({**group, "rules": [_without_alerts(rule) for rule in kept] if bare else kept})
     return success({"groups": shown})
@@ -72,6 +79,21 @@ def _groups(arguments: Arguments) -> list[Mapping[str, object]]:
         for group in (source.groups() if source else ())
         if all(not values or group.get(key) in values for key, values in wanted.items())
     ]
+
+
+def _after(token: str, groups: list[Mapping[str, object]], most: int) -> list[Mapping[str, object]]:
+    if not token:
+        return groups
+    if not most:
+        raise QueryError('invalid parameter "group_limit": it is needed together with group_next_token')
+    for place, group in enumerate(groups):
+        if _token(group) == token:
+            return groups[place + 1 :]
+    raise QueryError(f'invalid parameter "group_next_token": "{token[:80]}"; were rule groups changed?')
+
+
+def _token(group: Mapping[str, object]) -> str:
+    return sha256(f"{group.get('file')};{group.get('name')}".encode()).hexdigest()
 
 
 def _rules_of(group: Mapping[str, object]) -> list[Mapping[str, object]]:

@@ -59,6 +59,18 @@ def test_rules_without_their_alerts(app: Flask, client: FlaskClient) -> None:
     assert client.get(f"{API}/rules?type=bogus").status_code == 400
 
 
+def test_rules_come_in_pages(app: Flask, client: FlaskClient) -> None:
+    app.extensions["zhishou.rules"] = Alarms()
+    first = client.get(f"{API}/rules?group_limit=1").get_json()["data"]
+    assert [group["name"] for group in first["groups"]] == ["g"]
+    path = f"{API}/rules?group_limit=1&group_next_token={first['groupNextToken']}"
+    assert client.get(path).get_json()["data"]["groups"][0]["name"] == "h"
+    assert "groupNextToken" not in client.get(path).get_json()["data"]
+    assert client.get(f"{API}/rules?group_limit=1&group_next_token=x").status_code == 400
+    assert client.get(f"{API}/rules?group_next_token={first['groupNextToken']}").status_code == 400
+    assert client.get(f"{API}/rules?group_limit=-1").status_code == 400
+
+
 def test_metadata(client: FlaskClient) -> None:
     known = data(client, "metadata")
     assert isinstance(known, dict)

@@ -6,21 +6,26 @@ import json
 import shutil
 import socket
 import subprocess
+import threading
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from werkzeug.serving import make_server
 
-from monitor.clock import ManualClock
+from monitor.clock import ManualClock, SystemClock
 from monitor.metrics import remote_write
 from monitor.metrics.http import prometheus_api
 from monitor.metrics.interface import block_of, make_labels
 from monitor.metrics.memory import MemoryStore
+from monitor.metrics.notation import number
 from monitor.metrics.promql.engine import PromqlEngine
 
 pytestmark = pytest.mark.skipif(shutil.which("prometheus") is None, reason="prometheus is not installed")
@@ -150,21 +155,27 @@ def samples() -> list[tuple[tuple[tuple[str, str], ...], int, float]]:
 def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("prometheus")
     (folder / "prometheus.yml").write_text("{}")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    argv = ["prometheus", f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/tsdb"]
-    argv += [f"--web.listen-address=127.0.0.1:{port}", "--web.enable-remote-write-receiver"]
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(argv, stdout=log, stderr=log)
-    url = f"http://127.0.0.1:{port}"
-    try:
-        wait_for(f"{url}/-/ready")
+    with running(folder) as url:
         headers = {"Content-Type": "application/x-protobuf", "Content-Encoding": "snappy"}
         body = remote_write.encode(block_of(samples()))
         urllib.request.urlopen(
             urllib.request.Request(f"{url}/api/v1/write", body, headers), timeout=5
         ).close()
         yield url
+
+
+@contextmanager
+def running(folder: Path) -> Iterator[str]:
+    """Debian's Prometheus with the prometheus.yml in a folder."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    argv = ["prometheus", f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/tsdb"]
+    argv += [f"--web.listen-address=127.0.0.1:{port}", "--web.enable-remote-write-receiver"]
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(argv, stdout=log, stderr=log)
+    try:
+        wait_for(f"http://127.0.0.1:{port}/-/ready")
+        yield f"http://127.0.0.1:{port}"
     finally:
         process.terminate()
         process.wait(20)
@@ -228,3 +239,47 @@ def test_good_answers_are_the_same(prometheus: str, ours: FlaskClient, path: str
         if isinstance(found, dict) and found.get("resultType") in ("vector", "matrix"):
             found["result"].sort(key=str)
     assert shown == expected
+
+
+def test_a_prometheus_federates_from_us(tmp_path: Path) -> None:
+    """It scrapes our `/federate` and has our samples, at our times."""
+    store, clock = MemoryStore(), SystemClock()
+    at = clock.now_ms() - 20_000
+    store.append(block_of([(make_labels({"n": str(n), "q": 'a"\\\n'}, "m"), at, n / 7) for n in range(50)]))
+    app = Flask("federation")
+    app.register_blueprint(prometheus_api(store, PromqlEngine(store), clock, targets=list))
+    with served(app) as port:
+        config = {
+            "scrape_configs": [
+                {
+                    "job_name": "city",
+                    "honor_labels": True,
+                    "scrape_interval": "1s",
+                    "metrics_path": "/prometheus/federate",
+                    "params": {"match[]": ["m"]},
+                    "static_configs": [{"targets": [f"127.0.0.1:{port}"]}],
+                }
+            ]
+        }
+        (tmp_path / "prometheus.yml").write_text(json.dumps(config))
+        with running(tmp_path) as url:
+            end = time.monotonic() + 20
+            while not (found := json.loads(ask(url, "query?query=m[5m]")[1])["data"]["result"]):
+                assert time.monotonic() < end, ask(url, "targets")
+                time.sleep(0.1)
+    values = {item["metric"]["n"]: item["values"] for item in found}
+    assert values == {str(n): [[at / 1000, number(n / 7)]] for n in range(50)}
+    assert {(item["metric"]["q"], item["metric"]["job"]) for item in found} == {('a"\\\n', "city")}
+
+
+@contextmanager
+def served(app: Flask) -> Iterator[int]:
+    server = make_server("127.0.0.1", 0, app, threaded=True)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    try:
+        yield server.server_port
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
