@@ -2,16 +2,16 @@
 
 What a series is, is decided for each day by its behaviour (an ordinary name of a counter decides first):
 
-counter  `_total`, `_count`, `_sum`, `_bucket`, or numbers that never fall but for resets (integers that drop below
-         half, at most 24 times a day). Kept are samples as they were: the last of each bucket, the first of the
+counter  `_total`, `_count`, `_sum`, `_bucket`, or numbers that do not fall all day but for resets (integers that drop
+         below half, at most 24 times). Kept are samples as they were: the last of each bucket, the first of the
          day, and those before and after each fall. So `increase()` over what is kept is that over all samples.
 state    small integers (0 to 15). Kept as counters are (of series that fall more than 24 times a day only the last
          sample of each bucket), and in `NOT_ONE` the seconds in each bucket the value was not 1.
 gauge    everything else. Kept are the average of each bucket, and in `LOWEST` and `HIGHEST` the extremes.
 
 A bucket is [t, t + step), t a multiple of the step. The time stamp of an aggregate is that of the newest sample of the
-polled device (the group) in the bucket, so that it is not seen before it happened. A stale marker is kept after the
-sample it follows; it and other NaNs are in no aggregate. A sample counts for `NOT_ONE` until the next one of its
+polled device (the group) in the bucket, so that it is not seen before it happened. Counters and states keep
+the stale marker after a sample; it and other NaNs are in no aggregate. A sample counts for `NOT_ONE` until the next one of its
 series, five minutes at most.
 """
 
