@@ -18,9 +18,11 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 import structlog
 
 from monitor.clock import Clock
+from monitor.errors import IntegrityError
 from monitor.metrics.journal import Entry, unpack
 from monitor.metrics.remote.backend import Answer, BackendError
 from monitor.metrics.remote.batches import LabelsOf, Names, Order, Part, halves, parts_of
@@ -36,6 +38,7 @@ MAX_RETRY_AFTER = 300.0
 SETTLE_SECONDS = 30.0
 _SPLITS = 5
 _CLOSED = frozenset({401, 403, 404, 405, 407, 408, 425, 429})
+_NOTHING = Entry((), np.empty(0, np.int32), np.empty(0, np.int64), np.empty(0, np.float64))
 _HEADERS: Mapping[str, str] = {
     "Content-Type": CONTENT_TYPE,
     "Content-Encoding": "snappy",
@@ -58,6 +61,10 @@ class Door(Protocol):
 
     def stop(self) -> None:
         """End the exchange under way."""
+        ...
+
+    def close(self) -> None:
+        """Drop the connection."""
         ...
 
 
@@ -107,6 +114,7 @@ class Forwarder:
         self._keep = keep
         self._cursor = load_cursor(folder, door.name)
         self._unsaved = False
+        self._unreadable: set[Position] = set()
         self._batch: _Batch | None = None
         self._answered: deque[tuple[float, Position]] = deque()
         self._delay = 0.0
@@ -124,6 +132,7 @@ class Forwarder:
                 log.exception("forwarding failed and is tried again")
                 wait = self._longer()
             self._stopping.wait(wait)
+        self._door.close()
         self.save()
 
     def stop(self) -> None:
@@ -143,7 +152,8 @@ class Forwarder:
         cursor, batch = self._cursor, self._batch
         pending = self._reader.pending_bytes(cursor.done)
         lag = (self._clock.now_ms() - batch.oldest_ms) / 1000 if batch is not None else 0.0
-        return ForwardState(cursor, pending, max(0.0, lag), self._reader.damaged, self._reader.missing)
+        damaged = self._reader.damaged + len(self._unreadable)
+        return ForwardState(cursor, pending, max(0.0, lag), damaged, self._reader.missing)
 
     def step(self) -> float:
         """Send what may be sent now; the seconds to wait before the next step. Raises OSError (the own disk)."""
@@ -199,9 +209,15 @@ class Forwarder:
         for found in self._reader.frames(until):
             if found.after <= self._read:
                 self._start_over(Position(found.after.segment))
-            entry = unpack(found.payload)
-            entries.append(entry)
             until = found.after
+            try:
+                entry = unpack(found.payload)
+            except IntegrityError as error:
+                # Written by another version of the program; there is nothing to wait for.
+                self._unreadable.add(until)
+                log.error("a log entry cannot be forwarded", error=str(error))
+                entry = _NOTHING
+            entries.append(entry)
             count += len(entry.series)
             if count >= BATCH_SAMPLES or (self._marks and self._marks[0] <= until):
                 break
@@ -334,7 +350,7 @@ class Forwarder:
         for found in self._reader.frames(cursor.done):
             if found.after.segment > segment:
                 break
-            lost += len(unpack(found.payload).series)
+            lost += _size(found.payload)
         if lost:
             log.error(
                 "samples waited too long to be forwarded and are dropped", to=self._door.name, samples=lost
@@ -348,6 +364,14 @@ class Forwarder:
     def _change(self, **changes: Any) -> None:
         self._cursor = replace(self._cursor, **changes)
         self._unsaved = True
+
+
+def _size(payload: bytes) -> int:
+    """The samples of an entry; one of another version counts none."""
+    try:
+        return len(unpack(payload).series)
+    except IntegrityError:
+        return 0
 
 
 def _is_closed(status: int) -> bool:

@@ -10,9 +10,9 @@ our own head.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 
@@ -32,10 +32,26 @@ from monitor.metrics.interface import (
 )
 from monitor.metrics.promql.compile import CompiledPlan
 from monitor.metrics.promql.engine import PromqlEngine
+from monitor.metrics.remote.queries import RemoteError
 from monitor.metrics.remote.reach import Reach, reach
 from monitor.metrics.series import Dictionary
 
-Millis = Callable[[], int]
+Found = TypeVar("Found", Labels, str)
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What is held here: every sample since `kept_ms` (the retention), but none from before `begun_ms`, when this
+    store began (it may be the successor of a lost one).
+    """
+
+    kept_ms: int
+    begun_ms: int
+
+    @property
+    def since_ms(self) -> int:
+        """Since when everything is held."""
+        return max(self.kept_ms, self.begun_ms)
 
 
 class Remote(Protocol):
@@ -70,14 +86,17 @@ class Remote(Protocol):
 class LongRangeQueries:
     """Implements monitor.metrics.interface.QueryEngine over our own engine and a back end.
 
-    `held_from` is the oldest time of which we hold every sample, in ms; `behind_since` is when the back end was last
-    known to have everything, in ms, or 0 while it keeps up. A note in the report says who answered.
+    `behind_since` is when the back end was last known to have everything, in ms, or 0 while it keeps up. A note in
+    the report says who answered. A back end that does not answer is an error, unless one asked only for times within
+    the retention in which our store had not begun: then what there is here is the answer, with a warning.
     """
 
-    def __init__(self, local: PromqlEngine, remote: Remote, held_from: Millis, behind_since: Millis) -> None:
+    def __init__(
+        self, local: PromqlEngine, remote: Remote, held: Callable[[], Held], behind_since: Callable[[], int]
+    ) -> None:
         self._local = local
         self._remote = remote
-        self._held_from = held_from
+        self._held = held
         self._behind_since = behind_since
 
     def compile(self, expression: str) -> CompiledPlan:
@@ -95,11 +114,17 @@ class LongRangeQueries:
         control = control or QueryControl()
         plan = self._plan(query)
         oldest = reach(plan.root, at_ms, at_ms, control.lookback_ms).oldest_ms(at_ms)
-        held = self._held_from()
-        if oldest is None or oldest >= held:
+        held = self._held()
+        if oldest is None or oldest >= held.since_ms:
             return self._local.instant(query, at_ms, limits, control)
-        result = self._remote.instant(plan.expression, at_ms, limits or Limits(), control.lookback_ms)
-        self._note(control, f"answered by {self._remote.name}, as it looks behind {_time(held)}", at_ms)
+        try:
+            result = self._remote.instant(plan.expression, at_ms, limits or Limits(), control.lookback_ms)
+        except RemoteError as error:
+            _may_do_without(error, oldest, held, control)
+            return self._local.instant(query, at_ms, limits, control)
+        self._note(
+            control, f"answered by {self._remote.name}, as it looks behind {_time(held.since_ms)}", at_ms
+        )
         return result
 
     def range(
@@ -115,17 +140,23 @@ class LongRangeQueries:
         control = control or QueryControl()
         limits = limits or Limits()
         plan = self._plan(query)
-        held = self._held_from()
+        held = self._held()
         found = reach(plan.root, start_ms, end_ms, control.lookback_ms)
         steps = _steps(start_ms, end_ms, step_ms, limits)
-        behind = _behind(found, held, start_ms, step_ms, steps)
+        behind = _behind(found, held.since_ms, start_ms, step_ms, steps)
         if not behind or plan.kind not in ("vector", "scalar"):
             # A range that is no range, or too long, is refused there too.
             return self._local.range(query, start_ms, end_ms, step_ms, limits, control)
         last = end_ms if behind == steps else start_ms + (behind - 1) * step_ms
-        far = self._remote.range(plan.expression, (start_ms, last, step_ms), limits, control.lookback_ms)
+        try:
+            far = self._remote.range(plan.expression, (start_ms, last, step_ms), limits, control.lookback_ms)
+        except RemoteError as error:
+            _may_do_without(error, found.oldest_ms(start_ms), held, control)
+            return self._local.range(query, start_ms, end_ms, step_ms, limits, control)
         if behind == steps:
-            self._note(control, f"answered by {self._remote.name}, as it looks behind {_time(held)}", last)
+            self._note(
+                control, f"answered by {self._remote.name}, as it looks behind {_time(held.since_ms)}", last
+            )
             return far
         near = self._local.range(query, last + step_ms, end_ms, step_ms, limits, control)
         self._note(control, f"up to {_time(last)} answered by {self._remote.name}, from there on here", last)
@@ -146,37 +177,50 @@ class LongRangeQueries:
 
 
 class LongRangeStore:
-    """A MetricStore whose series and labels of times we no longer hold come from the back end as well."""
+    """A MetricStore whose series and labels of times we do not hold come from the back end as well.
 
-    def __init__(self, local: MetricStore, remote: Remote, held_from: Millis) -> None:
+    As LongRangeQueries, it raises RemoteError unless one can do without the back end.
+    """
+
+    def __init__(self, local: MetricStore, remote: Remote, held: Callable[[], Held]) -> None:
         self._local = local
         self._remote = remote
-        self._held_from = held_from
+        self._held = held
 
     def series(self, matchers: Sequence[Matcher], start_ms: int, end_ms: int) -> list[Labels]:
         """See MetricStore."""
         found = self._local.series(matchers, start_ms, end_ms)
-        if not self._reaches_behind(start_ms):
-            return found
-        return list(dict.fromkeys([*found, *self._remote.series(matchers, start_ms, end_ms)]))
+        far = self._far(start_ms, lambda: self._remote.series(matchers, start_ms, end_ms))
+        return list(dict.fromkeys([*found, *far])) if far else found
 
     def label_names(self, matchers: Sequence[Matcher], start_ms: int, end_ms: int) -> list[str]:
         """See MetricStore."""
         found = self._local.label_names(matchers, start_ms, end_ms)
-        if not self._reaches_behind(start_ms):
-            return found
-        return sorted({*found, *self._remote.label_names(matchers, start_ms, end_ms)})
+        return sorted(
+            {*found, *self._far(start_ms, lambda: self._remote.label_names(matchers, start_ms, end_ms))}
+        )
 
     def label_values(self, name: str, matchers: Sequence[Matcher], start_ms: int, end_ms: int) -> list[str]:
         """See MetricStore."""
         found = self._local.label_values(name, matchers, start_ms, end_ms)
-        if not self._reaches_behind(start_ms):
-            return found
-        return sorted({*found, *self._remote.label_values(name, matchers, start_ms, end_ms)})
+        return sorted(
+            {
+                *found,
+                *self._far(start_ms, lambda: self._remote.label_values(name, matchers, start_ms, end_ms)),
+            }
+        )
 
-    def _reaches_behind(self, start_ms: int) -> bool:
+    def _far(self, start_ms: int, ask: Callable[[], list[Found]]) -> list[Found]:
+        """What the back end knows, if one asks for times that are not held here."""
+        held = self._held()
         # Without a start one asks what there is, not what there ever was.
-        return 0 < start_ms < self._held_from()
+        if not 0 < start_ms < held.since_ms:
+            return []
+        try:
+            return ask()
+        except RemoteError as error:
+            _may_do_without(error, start_ms, held, QueryControl())
+            return []
 
     def append(self, block: SampleBlock, *, durable: bool = False) -> AppendResult:
         """See MetricStore."""
@@ -206,6 +250,13 @@ class LongRangeStore:
     def close(self) -> None:
         """See MetricStore."""
         self._local.close()
+
+
+def _may_do_without(error: RemoteError, oldest_ms: int | None, held: Held, control: QueryControl) -> None:
+    """Warn when the answer from here will do, else raise the error again."""
+    if error.kind != "unavailable" or oldest_ms is None or oldest_ms < held.kept_ms:
+        raise error
+    control.report.warn(f"{error.message}; there are only samples from here, since {_time(held.begun_ms)}")
 
 
 def _steps(start_ms: int, end_ms: int, step_ms: int, limits: Limits) -> int:

@@ -15,7 +15,7 @@ from monitor.metrics.promql.engine import PromqlEngine
 from monitor.metrics.remote.backend import Backend, access_of
 from monitor.metrics.remote.cursor import load_cursor
 from monitor.metrics.remote.forwarder import Forwarder, ForwardState, Keep
-from monitor.metrics.remote.longrange import LongRangeQueries, LongRangeStore
+from monitor.metrics.remote.longrange import Held, LongRangeQueries, LongRangeStore
 from monitor.metrics.remote.queries import RemoteQueries
 from monitor.metrics.store import LocalStore
 from monitor.metrics.wal_reader import WalReader
@@ -145,15 +145,15 @@ def query_doors(runtime: Runtime) -> tuple[MetricStore, QueryEngine]:
         return store, queries
     remote = RemoteQueries(access_of(settings, settings.remote_query_url, settings.remote_query_timeout))
 
-    def held_from() -> int:
+    def held() -> Held:
         now = runtime.clock.now_ms()
         begun = store.held_from_ms() if isinstance(store, LocalStore) else 0
-        return max(now - settings.retention_days * _DAY_MS, min(begun, now))
+        return Held(now - settings.retention_days * _DAY_MS, min(begun, now))
 
     def behind_since() -> int:
         return load_cursor(forward_folder(settings)).failing_since_ms
 
     return (
-        LongRangeStore(store, remote, held_from),
-        LongRangeQueries(queries, remote, held_from, behind_since),
+        LongRangeStore(store, remote, held),
+        LongRangeQueries(queries, remote, held, behind_since),
     )

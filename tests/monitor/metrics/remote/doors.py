@@ -74,6 +74,9 @@ class FakeBackend:
         """End the exchange under way."""
         self.stopped = True
 
+    def close(self) -> None:
+        """Drop the connection."""
+
 
 class StrictBackend(FakeBackend):
     """Takes no sample that is not newer than the newest of its series, but for an exact repetition of that one."""

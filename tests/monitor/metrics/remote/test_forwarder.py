@@ -17,6 +17,7 @@ from monitor.metrics.remote.batches import Order
 from monitor.metrics.remote.cursor import CURSOR_FILE, load_cursor
 from monitor.metrics.remote.forwarder import BATCH_SAMPLES, MAX_DELAY, SETTLE_SECONDS, Forwarder, Keep
 from monitor.metrics.store import LocalStore
+from monitor.metrics.wal import frame
 from monitor.metrics.wal_reader import WalReader
 from tests.monitor.metrics.oracle import bits_of
 from tests.monitor.metrics.remote.doors import FakeBackend, Samples, StrictBackend
@@ -395,3 +396,15 @@ def test_samples_of_forgotten_series_are_counted(room: Room) -> None:
     room.forwarder = room.begin()
     room.forward()
     assert room.forwarder.state().cursor.dropped == {"unnamed": 2}
+
+
+def test_an_entry_of_another_version_is_passed_over(room: Room) -> None:
+    room.poll(2)
+    folder = room.folder / "wal"
+    newest = sorted(folder.glob("*.seg"))[-1]
+    with newest.open("ab") as file:
+        file.write(frame(b"\xff" * 40))
+    room.forward()
+    assert room.door.samples == room.stored
+    assert room.forwarder.state().pending_bytes == 0
+    assert room.forwarder.state().damaged == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NoReturn
 
 import numpy as np
 import pytest
@@ -26,7 +27,8 @@ from monitor.metrics.interface import (
 from monitor.metrics.memory import MemoryStore
 from monitor.metrics.promql.compile import compile_plan
 from monitor.metrics.promql.engine import PromqlEngine
-from monitor.metrics.remote.longrange import LongRangeQueries, LongRangeStore, stitch
+from monitor.metrics.remote.longrange import Held, LongRangeQueries, LongRangeStore, stitch
+from monitor.metrics.remote.queries import RemoteError
 from monitor.metrics.remote.reach import reach
 
 MINUTE = 60_000
@@ -111,7 +113,7 @@ def near() -> MemoryStore:
 
 
 def queries_of(near: MemoryStore, backend: EngineAsBackend, since: int = 0) -> LongRangeQueries:
-    return LongRangeQueries(PromqlEngine(near), backend, lambda: HELD, lambda: since)
+    return LongRangeQueries(PromqlEngine(near), backend, lambda: Held(HELD, 0), lambda: since)
 
 
 @pytest.fixture(scope="module")
@@ -217,6 +219,46 @@ def test_impossible_ranges_are_refused_without_asking(
     assert not backend.asked
 
 
+class SilentBackend(EngineAsBackend):
+    """Does not answer."""
+
+    kind = "unavailable"
+
+    def _silent(self, *_: object, **__: object) -> NoReturn:
+        raise RemoteError(self.name, "no answer", self.kind)
+
+    instant = range = series = label_names = label_values = _silent
+
+
+def test_without_the_back_end_a_young_store_answers_alone_but_an_old_one_does_not(near: MemoryStore) -> None:
+    silent = SilentBackend(MemoryStore())
+    up = [Matcher("__name__", MatchOp.EQ, "up")]
+    young = Held(START, HELD)
+    queries = LongRangeQueries(PromqlEngine(near), silent, lambda: young, lambda: 0)
+    control = QueryControl()
+    found = queries.range("up", START + HOUR, END, HOUR, control=control)
+    assert found.present.sum(0).tolist() == [7, 7, 7]
+    (warning,) = control.report.warnings
+    assert warning.startswith(
+        "long-range back end https://vm.test: no answer; there are only samples from here"
+    )
+    assert len(queries.instant("max_over_time(up[10h])", END).labels) == 3  # type: ignore[union-attr]
+    store = LongRangeStore(near, silent, lambda: young)
+    assert len(store.series(up, START, END)) == 3
+    assert store.label_values("device", up, START, END) == ["d0", "d1", "d2"]
+    old = Held(HELD, 0)
+    for ask in (
+        lambda: queries_of(near, silent).range("up", START, END, HOUR),
+        lambda: queries_of(near, silent).instant("up", START),
+        lambda: LongRangeStore(near, silent, lambda: old).label_names(up, START, END),
+    ):
+        with pytest.raises(RemoteError, match=r"vm\.test"):
+            ask()
+    silent.kind = "execution"
+    with pytest.raises(RemoteError):
+        queries.instant("up", START + HOUR)
+
+
 @pytest.mark.parametrize(
     ("expression", "back", "since", "whole"),
     [
@@ -259,7 +301,7 @@ def test_series_and_labels_of_the_past_come_from_both(near: MemoryStore) -> None
     far = MemoryStore()
     gone = make_labels({"device": "retired", "room": "A1"}, "up")
     far.append(block_of([(gone, START + MINUTE, 1.0)]))
-    store = LongRangeStore(near, EngineAsBackend(far), lambda: HELD)
+    store = LongRangeStore(near, EngineAsBackend(far), lambda: Held(HELD, 0))
     up = [Matcher("__name__", MatchOp.EQ, "up")]
     assert gone in store.series(up, START, END)
     assert len(store.series(up, START, END)) == 4

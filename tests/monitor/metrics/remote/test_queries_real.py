@@ -26,7 +26,7 @@ from monitor.metrics.interface import (
 from monitor.metrics.memory import MemoryStore
 from monitor.metrics.promql.engine import PromqlEngine
 from monitor.metrics.remote.backend import Access, Backend
-from monitor.metrics.remote.longrange import LongRangeQueries
+from monitor.metrics.remote.longrange import Held, LongRangeQueries
 from monitor.metrics.remote.queries import RemoteError, RemoteQueries, selector_text
 from monitor.metrics.remote_write import CONTENT_TYPE, encode
 from tests.monitor.metrics.remote.servers import Prometheus, Server, VictoriaMetrics
@@ -163,7 +163,7 @@ def test_a_range_is_put_together_from_both(filled: Filled) -> None:
         near.append(
             block_of((labels, at, float(window.values[0, i])) for i, labels in enumerate(window.labels))
         )
-    queries = LongRangeQueries(PromqlEngine(near), filled.remote, lambda: held, lambda: 0)
+    queries = LongRangeQueries(PromqlEngine(near), filled.remote, lambda: Held(held, 0), lambda: 0)
     control = QueryControl()
     grid = filled.start + 15 * MINUTE + 30_000, filled.end - 30_000, 60_000
     found = queries.range("sum by (site) (max_over_time(gauge[10m]))", *grid, control=control)
