@@ -150,17 +150,24 @@ def difference(question: Question, expected: Answer, actual: Answer) -> str:
     return ""
 
 
-def stores(block: SampleBlock, folder: Path) -> Iterator[MetricStore]:
-    """Our stores with the samples in them, the second one minute by minute, as devices send them."""
+def stores(block: SampleBlock, folder: Path) -> Iterator[tuple[str, MetricStore]]:
+    """Our stores with the samples in them, the second one minute by minute, as devices send them, and then sealed."""
     memory = MemoryStore()
     assert memory.append(block).rejected == 0
-    yield memory
-    local = LocalStore(folder, ManualClock(END))
+    yield "in memory", memory
+    clock = ManualClock(END)
+    local = LocalStore(folder, clock)
     order = np.argsort(block.timestamps, kind="stable")
     for part in np.split(order, np.flatnonzero(np.diff(block.timestamps[order] // 60_000)) + 1):
         sent = SampleBlock(block.labels, block.series[part], block.timestamps[part], block.values[part])
         assert local.append(sent).rejected == 0
-    yield local
+    yield "in the head", local
+    for hours, name in ((2, "sealed"), (72, "compacted")):
+        clock.advance(hours * 3600)
+        local.maintain()
+        assert local.stats()["chunk_bytes"] > 0
+        yield name, local
+    local.close()
 
 
 def differences(peer: Peer, seed: int, count: int, pool: ThreadPoolExecutor, folder: Path) -> Iterator[str]:
@@ -173,12 +180,11 @@ def differences(peer: Peer, seed: int, count: int, pool: ThreadPoolExecutor, fol
     questions = [grammar.question() for _ in range(count)]
     answers = pool.map(lambda question: theirs(peer.client, question), questions)
     expected = list(zip(questions, answers, strict=True))
-    for store in stores(block, folder / prefix):
+    for where, store in stores(block, folder / prefix):
         engine = PromqlEngine(store)
         for question, answer in expected:
             if found := difference(question, answer, ours(engine, question)):
-                yield f"seed {seed}: {type(store).__name__}: {question}: {found}"
-        store.close()
+                yield f"seed {seed}: {where}: {question}: {found}"
 
 
 def ask(peer: Peer, count: int, seed: int, folder: Path) -> None:
