@@ -35,6 +35,7 @@ class Block:
         "group",
         "labels",
         "metric",
+        "names",
         "number",
         "series",
         "values",
@@ -49,6 +50,7 @@ class Block:
         self.series = np.full(_FIRST_COLUMNS, NOBODY, np.int32)
         self.group = np.zeros(_FIRST_COLUMNS, np.int32)
         self.labels: list[Labels] = []
+        self.names: set[str] = set()
         self._clean = np.zeros(rows, np.uint8)
         self._falls = np.zeros(rows, np.uint8)
         self._changed()
@@ -56,7 +58,7 @@ class Block:
     def _changed(self) -> None:
         """Forget what was found out about the columns; what was handed out stays as it is."""
         self._selections: dict[tuple[Matcher, ...], tuple[slice | Ints, SeriesSet]] = {}
-        self._set = _BlockSeries(self.labels, self.width, getattr(self, "_codes", {}))
+        self._set = _BlockSeries(self.labels, self.width, self.names, getattr(self, "_codes", {}))
         self._codes: dict[tuple[str, Dictionary], Codes] = self._set.known
 
     @property
@@ -80,6 +82,7 @@ class Block:
         self.series[column] = series
         self.group[column] = group
         self.labels.append(labels)
+        self.names.update(name for name, _ in labels)
         self.width += 1
         self._clean[:] = self._falls[:] = _UNKNOWN
         self._changed()
@@ -181,10 +184,13 @@ def accepted(matcher: Matcher, dictionary: Dictionary) -> Bools:
 class _BlockSeries(SeriesSet):
     """The series of a block as they were at one moment; codes of earlier columns are taken over."""
 
-    __slots__ = ("_labels", "_size", "known")
+    __slots__ = ("_labels", "_names", "_size", "known")
 
-    def __init__(self, labels: list[Labels], size: int, known: dict[tuple[str, Dictionary], Codes]) -> None:
+    def __init__(
+        self, labels: list[Labels], size: int, names: set[str], known: dict[tuple[str, Dictionary], Codes]
+    ) -> None:
         super().__init__()
+        self._names = names
         self._labels = labels
         self._size = size
         self.known = known
@@ -195,6 +201,15 @@ class _BlockSeries(SeriesSet):
     def at(self, column: int) -> Labels:
         """One label set."""
         return self._labels[column]
+
+    def names(self) -> frozenset[str]:
+        """Every label name of the block; more than needed does no harm."""
+        return frozenset(self._names)
+
+    @property
+    def coded(self) -> bool:
+        """Yes: the codes of earlier columns are kept."""
+        return True
 
     def _codes(self, name: str, dictionary: Dictionary) -> Codes:
         before = self.known.get((name, dictionary), np.empty(0, np.int32))

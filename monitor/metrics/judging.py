@@ -16,7 +16,6 @@ import numpy as np
 from monitor.metrics.cardinality import Cardinality
 from monitor.metrics.index import SeriesIndex
 from monitor.metrics.interface import (
-    STALE_BITS,
     AppendResult,
     Bools,
     Codes,
@@ -27,12 +26,12 @@ from monitor.metrics.interface import (
 )
 from monitor.metrics.piece import HOLE, Columns, is_present
 from monitor.metrics.places import Places
+from monitor.metrics.selection import canonical
 
 MAX_AHEAD_MS = 600_000
 MAX_LABELS = 64
 MAX_NAME_CHARS = 256
 MAX_VALUE_CHARS = 4096
-_CANONICAL_NAN = np.array([0x7FF8000000000001], np.uint64).view(np.float64)
 _REMEMBERED_LAYOUTS = 1024
 _NONE = Columns(np.empty(0, np.int32), np.empty(0, np.int64), np.empty(0, np.float64))
 
@@ -174,12 +173,3 @@ class Judge:
 def _one_each(block: SampleBlock, count: int) -> bool:
     """Whether sample i is of label set i."""
     return len(block.series) == count and bool((block.series == np.arange(count)).all())
-
-
-def canonical(values: Floats) -> Floats:
-    """Every NaN but the staleness marker as Prometheus's canonical NaN."""
-    odd = np.isnan(values)
-    if not odd.any():
-        return values
-    odd &= values.view(np.uint64) != STALE_BITS
-    return np.where(odd, _CANONICAL_NAN, values)

@@ -14,8 +14,11 @@ from monitor.metrics.interface import (
     Matcher,
     MatchOp,
     SampleBlock,
+    Selection,
     Window,
 )
+from monitor.metrics.selection import of_window
+from monitor.metrics.series import Dictionary
 
 Predicate = Callable[[str], bool]
 
@@ -37,6 +40,7 @@ class MemoryStore:
         self._series: dict[Labels, _Series] = {}
         self._appended = 0
         self._lock = RLock()
+        self.dictionary = Dictionary()
 
     def append(self, block: SampleBlock, *, durable: bool = False) -> AppendResult:
         """Store a block; a sample that is not newer than its series is a duplicate or rejected."""
@@ -60,6 +64,10 @@ class MemoryStore:
 
     def sync(self) -> None:
         """Nothing to do: there is no disk."""
+
+    def select(self, matchers: Sequence[Matcher], start_ms: int, end_ms: int) -> Selection:
+        """What `window` has, as one part."""
+        return of_window(self.window(matchers, start_ms, end_ms))
 
     def window(self, matchers: Sequence[Matcher], start_ms: int, end_ms: int) -> Window:
         """All samples of the matching series in (start_ms, end_ms]."""

@@ -15,7 +15,7 @@ from typing import TypeVar, overload
 
 import numpy as np
 
-from monitor.metrics.arrays import Codes, Ints, Labels
+from monitor.metrics.arrays import Bools, Codes, Ints, Labels
 
 Result = TypeVar("Result")
 _REMEMBERED = 128
@@ -63,6 +63,11 @@ class SeriesSet(Sequence[Labels]):
     @abstractmethod
     def at(self, column: int) -> Labels:
         """One label set; 0 <= column < len."""
+
+    @property
+    def coded(self) -> bool:
+        """Whether `codes` are at hand without looking at each label set."""
+        return False
 
     @overload
     def __getitem__(self, key: int) -> Labels: ...
@@ -148,6 +153,11 @@ class Picked(SeriesSet):
         """One label set."""
         return self._base.at(int(self._columns[column]))
 
+    @property
+    def coded(self) -> bool:
+        """As the set it was picked from."""
+        return self._base.coded
+
     def _codes(self, name: str, dictionary: Dictionary) -> Codes:
         return self._base.codes(name, dictionary)[self._columns]
 
@@ -156,8 +166,41 @@ class Picked(SeriesSet):
         return self._base.names()
 
 
+class Trimmed(SeriesSet):
+    """Another set without some labels in some columns: `gone` says which names, `where` [n] in which columns."""
+
+    __slots__ = ("_base", "_gone", "_where")
+
+    def __init__(self, base: SeriesSet, gone: Callable[[str], bool], where: Bools) -> None:
+        super().__init__()
+        self._base = base
+        self._gone = gone
+        self._where = where
+
+    def __len__(self) -> int:
+        return len(self._base)
+
+    def at(self, column: int) -> Labels:
+        """One label set."""
+        labels = self._base.at(column)
+        return tuple([pair for pair in labels if not self._gone(pair[0])]) if self._where[column] else labels
+
+    @property
+    def coded(self) -> bool:
+        """As the set it was made from."""
+        return self._base.coded
+
+    def _codes(self, name: str, dictionary: Dictionary) -> Codes:
+        codes = self._base.codes(name, dictionary)
+        return np.where(self._where, 0, codes).astype(np.int32) if self._gone(name) else codes
+
+    def names(self) -> frozenset[str]:
+        """Every label name that some series of the base has; more than needed does no harm."""
+        return self._base.names()
+
+
 class Mapped(SeriesSet):
-    """Another set with each label set changed by a function of its column."""
+    """Label sets worked out by a function of the column."""
 
     __slots__ = ("_at", "_size")
 
@@ -191,6 +234,11 @@ class Joined(SeriesSet):
         """One label set."""
         place = bisect_right(self._ends, column)
         return self._sets[place].at(column - (self._ends[place - 1] if place else 0))
+
+    @property
+    def coded(self) -> bool:
+        """When all of them are."""
+        return all(one.coded for one in self._sets)
 
     def _codes(self, name: str, dictionary: Dictionary) -> Codes:
         return np.concatenate([one.codes(name, dictionary) for one in self._sets])

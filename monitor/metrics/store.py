@@ -28,7 +28,16 @@ from monitor.metrics.errors import StorageError
 from monitor.metrics.frames import Disk, SystemDisk
 from monitor.metrics.head import Head
 from monitor.metrics.history import History, Kept, Past
-from monitor.metrics.interface import AppendResult, Bools, Codes, Labels, Matcher, SampleBlock, Window
+from monitor.metrics.interface import (
+    AppendResult,
+    Bools,
+    Codes,
+    Labels,
+    Matcher,
+    SampleBlock,
+    Selection,
+    Window,
+)
 from monitor.metrics.journal import Entry, pack
 from monitor.metrics.judging import MAX_AHEAD_MS, Judged
 from monitor.metrics.late import NOTHING, LateBuffer, Verdict
@@ -36,6 +45,8 @@ from monitor.metrics.layers import no_columns
 from monitor.metrics.piece import NEVER, Columns, Slot
 from monitor.metrics.recovery import Replay, remember, restore
 from monitor.metrics.sealing import Sealing, grown
+from monitor.metrics.selection import of_window
+from monitor.metrics.series import Dictionary
 from monitor.metrics.snapshot import snapshot
 from monitor.metrics.wal import WriteAheadLog
 
@@ -81,6 +92,7 @@ class LocalStore:
         restored = restore(self._head, self._catalog, self._history)
         self._state = restored.state
         self._counts["quarantined_catalog"] = restored.damaged
+        self._sealed_newest = State(-1, 0, 0, self._state.marks), -NEVER
         self._catalogued = len(self._head.index)
         if restored.rebuilt:
             self._catalog.rewrite(self._named(range(self._catalogued)))
@@ -154,6 +166,30 @@ class LocalStore:
     def sync(self) -> None:
         """Return when everything appended so far is on disk. Raises StorageError when that cannot be."""
         self._wal.wait(self._wal.position())
+
+    @property
+    def dictionary(self) -> Dictionary:
+        """See MetricStore."""
+        return self._head.dictionary
+
+    def select(self, matchers: Sequence[Matcher], start_ms: int, end_ms: int) -> Selection:
+        """See MetricStore: views of the head as long as the interval has nothing that is sealed or late."""
+        with self._lock:
+            if self._all_in_head(matchers, start_ms, end_ms):
+                return self._head.select(matchers, start_ms, end_ms)
+        return of_window(self.window(matchers, start_ms, end_ms))
+
+    def _all_in_head(self, matchers: Sequence[Matcher], start_ms: int, end_ms: int) -> bool:
+        if self._sealed_newest[0] is not self._state:
+            self._sealed_newest = self._state, int(self._state.marks.last_ms.max(initial=-NEVER))
+        if self._sealed_newest[1] > start_ms:
+            return False
+        late = [self._late.columns(), self._leaving]
+        if not any(((one.timestamps > start_ms) & (one.timestamps <= end_ms)).any() for one in late):
+            return True
+        asked = np.zeros(len(self._head.index), np.bool_)
+        asked[self._head.index.select(matchers)] = True
+        return not any(asked[one.series[one.timestamps > start_ms]].any() for one in late)
 
     def window(self, matchers: Sequence[Matcher], start_ms: int, end_ms: int) -> Window:
         """See MetricStore."""

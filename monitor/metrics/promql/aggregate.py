@@ -13,56 +13,81 @@ import numpy.typing as npt
 
 from monitor.metrics.interface import Bools, Floats, Ints, Labels
 from monitor.metrics.promql import notes
-from monitor.metrics.promql.memo import LabelMemo
+from monitor.metrics.promql.grouping import key, partition
 from monitor.metrics.promql.nodes import Aggregate
 from monitor.metrics.promql.quantile import quantile_of
 from monitor.metrics.promql.values import (
-    NAME,
     Context,
     Table,
     Value,
     compact,
-    distinct,
     execution_error,
     pick,
     scalar_of,
     text_of,
 )
+from monitor.metrics.series import Dictionary, Listed
 
 _LARGEST = np.finfo(np.float64).max
 _MOST_NOTES = 10
 
 
-def group_key(labels: Labels, names: frozenset[str], *, by: bool) -> Labels:
-    """The labels of the group a series belongs to."""
-    if by:
-        return tuple(item for item in labels if item[0] in names)
-    return tuple(item for item in labels if item[0] not in names and item[0] != NAME)
-
-
 class Groups:
-    """Columns sorted by group, so that a group is a slice."""
+    """The columns of a table by group; `labels` [g] names the groups, `codes` [n] says which one a column is in."""
 
-    __slots__ = ("codes", "dropped", "labels", "order", "present", "starts", "values")
+    __slots__ = ("_table", "codes", "counts", "dropped", "labels", "order", "starts")
 
-    def __init__(self, table: Table, node: Aggregate, memo: LabelMemo) -> None:
+    def __init__(self, table: Table, node: Aggregate, dictionary: Dictionary) -> None:
         names = frozenset(node.labels)
+        labels = table.labels
 
-        def work_out() -> tuple[list[Labels], Ints, Ints, Ints]:
-            labels, codes = distinct(group_key(item, names, by=node.by) for item in table.labels)
+        def work_out() -> tuple[Listed, Ints, Ints, Ints]:
+            keys, codes = partition([labels], names, dictionary, keep=node.by)
             order = np.argsort(codes, kind="stable")
-            return labels, codes, order, np.searchsorted(codes[order], np.arange(len(labels)))
+            return Listed(keys), codes, order, np.searchsorted(codes[order], np.arange(len(keys)))
 
-        found = memo.of(("group", node.by, names), table.labels, work_out)
+        found = labels.remembered(("group", node.by, names), work_out)
         self.labels, self.codes, self.order, self.starts = found
-        self.values: Floats = table.values[:, self.order]
-        self.present: Bools = table.present[:, self.order]
-        self.dropped: Bools = np.zeros(len(self.labels), np.bool_)
-        np.logical_or.at(self.dropped, self.codes, table.dropped)
+        self._table = table
+        self.counts: Ints = self.added(table.present)
+        if bool(table.dropped.all()) or not bool(table.dropped.any()):
+            self.dropped: Bools = np.full(len(self.labels), bool(table.dropped.any()))
+        else:
+            self.dropped = np.zeros(len(self.labels), np.bool_)
+            np.logical_or.at(self.dropped, self.codes, table.dropped)
 
-    def counts(self) -> Ints:
-        """Values in each group [s, g]."""
-        return np.add.reduceat(self.present.astype(np.int64), self.starts, axis=1)
+    def added(self, flags: Bools) -> Ints:
+        """How many columns of each group are marked, [s, n] to [s, g]."""
+        size = len(self.labels)
+        if bool(flags.all()):
+            whole = self._table.labels.remembered(
+                ("group sizes", id(self.codes)), lambda: (np.bincount(self.codes, minlength=size), self.codes)
+            )
+            return np.broadcast_to(whole[0], (len(flags), size))
+        return np.stack([np.bincount(self.codes[row], minlength=size) for row in flags])
+
+    @property
+    def values(self) -> Floats:
+        """The values with the columns sorted by group, so that a group is a slice."""
+        return self._table.values[:, self.order]
+
+    @property
+    def present(self) -> Bools:
+        """The presence in the order of `values`."""
+        return self._table.present[:, self.order]
+
+    def plain_sum(self) -> Floats | None:
+        """Sums [s, g] of finite terms that cannot cancel out, being all of one sign; None when they may."""
+        table = self._table
+        terms = table.values if bool(table.present.all()) else np.where(table.present, table.values, 0.0)
+        lowest, highest = terms.min(initial=0.0), terms.max(initial=0.0)
+        if not (np.isfinite(lowest) and np.isfinite(highest) and (lowest >= 0 or highest <= 0)):
+            return None
+        size = len(self.labels)
+        sums: Floats = np.stack(
+            [np.bincount(self.codes, row, minlength=size).astype(np.float64, copy=False) for row in terms]
+        )
+        return sums if bool(np.isfinite(sums).all()) else None
 
     def members(self) -> list[Ints]:
         """The columns of each group, as positions in the table."""
@@ -76,7 +101,7 @@ class Groups:
 
 def _extended_sum(groups: Groups) -> npt.NDArray[np.longdouble]:
     """Sums in extended precision; where terms cancel out, exact sums instead [s, g]."""
-    terms = np.where(groups.present, groups.values, 0.0)
+    terms: Floats = np.where(groups.present, groups.values, 0.0)
     total = np.add.reduceat(terms.astype(np.longdouble), groups.starts, axis=1)
     gross = np.add.reduceat(np.abs(terms).astype(np.longdouble), groups.starts, axis=1)
     doubtful = np.isfinite(gross) & (np.abs(total) < 0.5 * gross) & (gross < _LARGEST)
@@ -87,11 +112,15 @@ def _extended_sum(groups: Groups) -> npt.NDArray[np.longdouble]:
 
 
 def _sum(groups: Groups) -> Floats:
-    return _extended_sum(groups).astype(np.float64)
+    plain = groups.plain_sum()
+    return _extended_sum(groups).astype(np.float64) if plain is None else plain
 
 
 def _avg(groups: Groups) -> Floats:
-    return (_extended_sum(groups) / groups.counts()).astype(np.float64)
+    plain = groups.plain_sum()
+    return (
+        (_extended_sum(groups) / groups.counts).astype(np.float64) if plain is None else plain / groups.counts
+    )
 
 
 def _min(groups: Groups) -> Floats:
@@ -103,18 +132,19 @@ def _max(groups: Groups) -> Floats:
 
 
 def _count(groups: Groups) -> Floats:
-    return groups.counts().astype(np.float64)
+    return groups.counts.astype(np.float64)
 
 
 def _group(groups: Groups) -> Floats:
-    return np.ones((groups.values.shape[0], len(groups.labels)))
+    return np.ones(groups.counts.shape)
 
 
 def _stdvar(groups: Groups) -> Floats:
-    counts = groups.counts()
+    counts = groups.counts
     mean = _extended_sum(groups) / counts
+    values, present = groups.values, groups.present
     centre = np.repeat(mean, np.diff([*groups.starts.tolist(), len(groups.order)]), axis=1)
-    square = np.where(groups.present, (groups.values - centre) ** 2, 0)
+    square = np.where(present, (values - centre) ** 2, 0)
     return (np.add.reduceat(square, groups.starts, axis=1) / counts).astype(np.float64)
 
 
@@ -147,20 +177,21 @@ def aggregate(context: Context, node: Aggregate, table: Table, param: Value | No
         return table
     if node.op == "count_values":
         return _count_values(node, table, param)
-    groups = Groups(table, node, context.memo)
+    groups = Groups(table, node, context.dictionary)
     values = _quantile(context, node, groups, param) if node.op == "quantile" else _SIMPLE[node.op](groups)
-    return Table(groups.labels, values, groups.counts() > 0, groups.dropped)
+    return Table(groups.labels, values, groups.counts > 0, groups.dropped)
 
 
 def _quantile(context: Context, node: Aggregate, groups: Groups, param: Value | None) -> Floats:
     wanted = scalar_of(param if param is not None else "")
     for value in np.unique(wanted[~((wanted >= 0) & (wanted <= 1))]).tolist()[:_MOST_NOTES]:
         notes.quantile_out_of_range(context.budget.report, value, node.param_place)
-    values = np.zeros((groups.values.shape[0], len(groups.labels)))
+    values, present = groups.values, groups.present
+    found = np.zeros(groups.counts.shape)
     for column, members in enumerate(groups.slices()):
         context.budget.check()
-        values[:, column] = quantile_of(wanted, groups.values[:, members].T, groups.present[:, members].T)
-    return values
+        found[:, column] = quantile_of(wanted, values[:, members].T, present[:, members].T)
+    return found
 
 
 def _extremes(context: Context, node: Aggregate, table: Table, param: Value | None) -> Table:
@@ -175,15 +206,24 @@ def _extremes(context: Context, node: Aggregate, table: Table, param: Value | No
     keys = -table.values if node.op == "topk" else table.values
     kept = np.zeros(table.present.shape, np.bool_)
     order: list[int] = []
-    for members in Groups(table, node, context.memo).members():
+    for members in Groups(table, node, context.dictionary).members():
         context.budget.check()
         for step in range(len(limits)):
             here = members[table.present[step, members]]
-            best = here[np.argsort(keys[step, here], kind="stable")][: limits[step]]
+            best = _best(here, keys[step], int(limits[step]))
             kept[step, best] = True
             order.extend(best.tolist() if len(limits) == 1 else ())
     result = Table(table.labels, table.values, table.present & kept, table.dropped)
     return pick(result, np.array(order, np.int64)) if len(limits) == 1 else compact(result)
+
+
+def _best(columns: Ints, keys: Floats, most: int) -> Ints:
+    """The columns with the smallest keys, in that order; equal ones as they come, NaN last."""
+    if 0 < most < len(columns) // 8:
+        # All that are not worse than the last to be kept, and those alone are sorted.
+        limit = np.partition(keys[columns], most - 1)[most - 1]
+        columns = columns if np.isnan(limit) else columns[keys[columns] <= limit]
+    return columns[np.argsort(keys[columns], kind="stable")][:most]
 
 
 def _limitk(context: Context, node: Aggregate, table: Table, limits: Floats) -> Table:
@@ -192,14 +232,15 @@ def _limitk(context: Context, node: Aggregate, table: Table, limits: Floats) -> 
         raise execution_error("Parameter value is NaN")
     if not len(table.labels):
         return table
-    groups = Groups(table, node, context.memo)
-    there = groups.present.astype(np.int64)
+    groups = Groups(table, node, context.dictionary)
+    present = groups.present
+    there = present.astype(np.int64)
     place = np.cumsum(there, axis=1)
     before: Ints = place[:, groups.starts] - there[:, groups.starts]
     place -= np.repeat(before, np.diff([*groups.starts.tolist(), len(groups.order)]), axis=1)
     kept = np.zeros(table.present.shape, np.bool_)
     most = np.clip(limits, 0, len(table.labels)).astype(np.int64)
-    kept[:, groups.order] = groups.present & (place <= most[:, None])
+    kept[:, groups.order] = present & (place <= most[:, None])
     return compact(replace(table, present=kept))
 
 
@@ -210,7 +251,7 @@ def _limit_ratio(context: Context, node: Aggregate, table: Table, ratios: Floats
     for value, used in ((float(ratios.max()), 1.0), (float(ratios.min()), -1.0)):
         if abs(value) > 1 and value * used > 0:
             notes.ratio_out_of_range(context.budget.report, value, used, node.param_place)
-    lots = context.memo.of("lots", table.labels, lambda: np.array([_lot(item) for item in table.labels]))
+    lots = table.labels.remembered("lots", lambda: np.array([_lot(item) for item in table.labels]))
     ratio = np.clip(ratios, -1, 1)[:, None]
     chosen = np.where(ratio >= 0, lots < ratio, lots >= 1 + ratio)
     return compact(replace(table, present=table.present & chosen))
@@ -236,16 +277,18 @@ def _count_values(node: Aggregate, table: Table, param: Value | None) -> Table:
     cells: dict[tuple[int, int], int] = {}
     dropped: dict[int, bool] = {}
     for column, labels in enumerate(table.labels):
-        key = [item for item in group_key(labels, names, by=node.by) if item[0] != name]
+        group = [item for item in key(labels, names, keep=node.by) if item[0] != name]
         for step in np.flatnonzero(table.present[:, column]).tolist():
             text = plain_number(float(table.values[step, column]))
-            target = index.setdefault(tuple(sorted([*key, (name, text)])), len(index))
+            target = index.setdefault(tuple(sorted([*group, (name, text)])), len(index))
             cells[step, target] = cells.get((step, target), 0) + 1
             dropped[target] = dropped.get(target, False) or bool(table.dropped[column])
     values = np.zeros((table.values.shape[0], len(index)))
     for (step, target), count in cells.items():
         values[step, target] = count
-    return Table(list(index), values, values > 0, np.array([dropped[i] for i in range(len(index))], np.bool_))
+    return Table(
+        Listed(index), values, values > 0, np.array([dropped[i] for i in range(len(index))], np.bool_)
+    )
 
 
 def plain_number(value: float) -> str:

@@ -13,10 +13,10 @@ from types import MappingProxyType
 import numpy as np
 
 from monitor.metrics.interface import Bools, Floats, Ints, Labels
+from monitor.metrics.promql.grouping import partition
 from monitor.metrics.promql.nodes import Binary, Matching
 from monitor.metrics.promql.values import (
     IDENTITY,
-    NAME,
     Context,
     Table,
     Value,
@@ -28,8 +28,8 @@ from monitor.metrics.promql.values import (
     show,
     table_of,
     with_dropped_names,
-    without_name,
 )
+from monitor.metrics.series import Joined, Listed, Mapped, SeriesSet, Trimmed
 
 _ARITHMETIC: Mapping[str, Callable[[Floats, Floats], Floats]] = MappingProxyType(
     {
@@ -92,13 +92,6 @@ def _compute(node: Binary, a: Floats, b: Floats) -> tuple[Floats, Bools]:
     return np.broadcast_to(a, holds.shape), holds
 
 
-def signature(labels: Labels, matching: Matching, names: frozenset[str]) -> Labels:
-    """The labels two series must share to match."""
-    if matching.on:
-        return tuple(item for item in labels if item[0] in names)
-    return tuple(item for item in labels if item[0] not in names and item[0] != NAME)
-
-
 @dataclass(frozen=True, slots=True)
 class _Side:
     """A table with the match group of each column; `groups` counts the groups of both sides together."""
@@ -113,20 +106,16 @@ class _Side:
 
     def count(self) -> Ints:
         """Values of the group at the step [s, groups]."""
-        counts = np.zeros((self.groups, self.table.present.shape[0]), np.int64)
-        np.add.at(counts, self.codes, self.table.present.T.astype(np.int64))
-        return counts.T
+        return np.stack([np.bincount(self.codes[row], minlength=self.groups) for row in self.table.present])
 
 
 def _sides(
     context: Context, left: Table, right: Table, matching: Matching
 ) -> tuple[_Side, _Side, list[Labels]]:
     names = frozenset(matching.labels)
-    both = [*left.labels, *right.labels]
-    keys, codes = context.memo.of(
-        ("sides", matching.on, names),
-        both,
-        lambda: distinct(signature(item, matching, names) for item in both),
+    keys, codes = left.labels.remembered(
+        ("sides", matching.on, names, right.labels),
+        lambda: partition([left.labels, right.labels], names, context.dictionary, keep=matching.on),
     )
     count = len(left.labels)
     return _Side(left, codes[:count], len(keys)), _Side(right, codes[count:], len(keys)), keys
@@ -136,37 +125,36 @@ def _set_operation(context: Context, node: Binary, left: Table, right: Table) ->
     a, b, _ = _sides(context, left, right, node.matching)
     if node.op == "or":
         extra = replace(right, present=right.present & ~a.seen()[:, b.codes])
-        return _beside(context, left, compact(extra))
+        return _beside(left, compact(extra))
     other = b.seen()[:, a.codes]
     return compact(replace(left, present=left.present & (other if node.op == "and" else ~other)))
 
 
-def _beside(context: Context, left: Table, right: Table) -> Table:
+def _beside(left: Table, right: Table) -> Table:
     """Both tables' columns; equal label sets become one column."""
-    labels = [*left.labels, *right.labels]
+    labels: SeriesSet = left.labels.remembered(
+        ("beside", right.labels), lambda: Joined([left.labels, right.labels])
+    )
     dropped = np.concatenate((left.dropped, right.dropped))
     if bool(dropped.any()) and not bool(dropped.all()):
-        labels, dropped = _told_apart(context, labels, dropped)
+        labels, dropped = _told_apart(labels, dropped)
     joined = Table(
         labels,
         np.concatenate((left.values, right.values), axis=1),
         np.concatenate((left.present, right.present), axis=1),
         dropped,
     )
-    return merge(joined, context.memo)
+    return merge(joined)
 
 
-def _told_apart(context: Context, labels: list[Labels], dropped: Bools) -> tuple[list[Labels], Bools]:
+def _told_apart(labels: SeriesSet, dropped: Bools) -> tuple[SeriesSet, Bools]:
     """A series that is to lose its name is not the one of the same label set that keeps it: it loses it here."""
-    _, codes = context.memo.of("merge", labels, lambda: distinct(labels))
+    _, codes = labels.remembered("merge", lambda: distinct(labels))
     keeps, loses = (np.bincount(codes, flags) > 0 for flags in (~dropped, dropped))
     both = (keeps & loses)[codes] & dropped
     if not bool(both.any()):
         return labels, dropped
-    apart = list(labels)
-    for column in np.flatnonzero(both).tolist():
-        apart[column] = without_name(apart[column])
-    return apart, dropped & ~both
+    return Trimmed(labels, IDENTITY.__contains__, both), dropped & ~both
 
 
 def _join(context: Context, node: Binary, left: Table, right: Table) -> Table:
@@ -176,30 +164,31 @@ def _join(context: Context, node: Binary, left: Table, right: Table) -> Table:
     # As in Prometheus, with group_right the two fill values change sides too: `fill_left` is for the many side.
     many, one = _filled(many, one, keys, matching.fill_left), _filled(one, many, keys, matching.fill_right)
     _check_unique(many, one, keys, "left" if matching.many == "right" else "right")
-    rows, columns = _pairs(many, one)
+    rows, columns, whole = many.table.labels.remembered(
+        ("pairs", matching, one.table.labels), lambda: _pairs(many, one)
+    )
     context.budget.room(_BYTES_OF_A_PAIR * len(rows) * many.table.present.shape[0])
-    many_values, one_values = many.table.values[:, rows], one.table.values[:, columns]
+    many_values = many.table.values if whole else many.table.values[:, rows]
+    one_values = one.table.values[:, columns]
     operands = (one_values, many_values) if matching.many == "right" else (many_values, one_values)
     values, keep = _compute(node, *operands)
-    matched = many.table.present[:, rows] & one.table.present[:, columns]
+    matched = (many.table.present if whole else many.table.present[:, rows]) & one.table.present[:, columns]
     changes_name = node.op in _ARITHMETIC
-    labels = context.memo.of(
-        ("join", matching, changes_name, len(many.table.labels)),
-        [*many.table.labels, *one.table.labels],
-        lambda: [
-            _result_labels(many.table.labels[i], one.table.labels[j], matching, changes_name=changes_name)
-            for i, j in zip(rows.tolist(), columns.tolist(), strict=True)
-        ],
+    labels = many.table.labels.remembered(
+        ("join", matching, changes_name, one.table.labels),
+        lambda: _joined_labels(
+            many.table.labels, one.table.labels, rows, columns, matching, renamed=changes_name
+        ),
     )
     dropped = many.table.dropped[rows] | (changes_name or node.bool_modifier)
     if not matching.many:
         _check_pairs(many.codes[rows], matched, keys)
     result = compact(Table(labels, values, matched & keep, dropped))
     if matching.many:
-        return merge(
-            result, context.memo, "multiple matches for labels: grouping labels must ensure unique matches"
-        )
-    return merge(result, context.memo)
+        return merge(result, "multiple matches for labels: grouping labels must ensure unique matches")
+    # At a single step a match group has one result, and groups differ in the labels that results keep.
+    filled = matching.fill_left is not None or matching.fill_right is not None
+    return merge(result) if filled or len(context.steps) > 1 else result
 
 
 def _filled(side: _Side, other: _Side, keys: Sequence[Labels], value: float | None) -> _Side:
@@ -210,7 +199,7 @@ def _filled(side: _Side, other: _Side, keys: Sequence[Labels], value: float | No
     groups = np.flatnonzero(np.any(missing, axis=0))
     steps = missing.shape[0]
     table = Table(
-        [*side.table.labels, *(keys[group] for group in groups.tolist())],
+        Joined([side.table.labels, Listed(keys[group] for group in groups.tolist())]),
         np.concatenate((side.table.values, np.full((steps, len(groups)), value)), axis=1),
         np.concatenate((side.table.present, missing[:, groups]), axis=1),
         np.concatenate((side.table.dropped, np.zeros(len(groups), np.bool_))),
@@ -233,15 +222,16 @@ def _check_unique(many: _Side, one: _Side, keys: Sequence[Labels], name: str) ->
         )
 
 
-def _pairs(many: _Side, one: _Side) -> tuple[Ints, Ints]:
-    """All pairs (column of many, column of one) in the same match group, in the order of many."""
+def _pairs(many: _Side, one: _Side) -> tuple[Ints, Ints, bool]:
+    """All pairs (column of many, column of one) in the same match group, in the order of many; and whether
+    these are all columns of many, once each."""
     order = np.argsort(one.codes, kind="stable")
     ordered = one.codes[order]
     start = np.searchsorted(ordered, many.codes, side="left")
     counts = np.searchsorted(ordered, many.codes, side="right") - start
     rows = np.repeat(np.arange(len(many.codes)), counts)
     within = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
-    return rows, order[np.repeat(start, counts) + within]
+    return rows, order[np.repeat(start, counts) + within], bool((counts == 1).all())
 
 
 def _check_pairs(codes: Ints, present: Bools, keys: Sequence[Labels]) -> None:
@@ -249,14 +239,36 @@ def _check_pairs(codes: Ints, present: Bools, keys: Sequence[Labels]) -> None:
     if np.bincount(codes).max(initial=0) <= 1:
         return
     groups, inverse = np.unique(codes, return_inverse=True)
-    counts = np.zeros((len(groups), present.shape[0]), np.int64)
-    np.add.at(counts, inverse, present.T.astype(np.int64))
-    bad = np.flatnonzero((counts > 1).any(axis=1))
+    counts = np.stack([np.bincount(inverse[row], minlength=len(groups)) for row in present])
+    bad = np.flatnonzero((counts > 1).any(axis=0))
     if len(bad):
         raise execution_error(
             f"multiple matches for labels {show(keys[int(groups[bad[0]])])}: many-to-one matching must be explicit"
             " (group_left/group_right)"
         )
+
+
+def _joined_labels(
+    many: SeriesSet, one: SeriesSet, rows: Ints, columns: Ints, matching: Matching, *, renamed: bool
+) -> SeriesSet:
+    """The labels of the result: those of the many side, without or with what the matching says."""
+    named = frozenset(matching.labels)
+    base = many.pick(rows)
+    everywhere = np.ones(len(rows), np.bool_)
+    if matching.include:
+        return Mapped(
+            len(rows),
+            lambda at: _result_labels(
+                many.at(int(rows[at])), one.at(int(columns[at])), matching, changes_name=renamed
+            ),
+        )
+    if matching.many:
+        return Trimmed(base, IDENTITY.__contains__, everywhere) if renamed else base
+
+    def gone(name: str) -> bool:
+        return (renamed and name in IDENTITY) or (name in named) != matching.on
+
+    return Trimmed(base, gone, everywhere)
 
 
 def _result_labels(many: Labels, one: Labels, matching: Matching, *, changes_name: bool) -> Labels:

@@ -25,12 +25,11 @@ from monitor.metrics.interface import (
 )
 from monitor.metrics.promql.compile import CompiledPlan, compile_plan
 from monitor.metrics.promql.evaluate import Evaluator, table_of_any
-from monitor.metrics.promql.memo import LabelMemo
 from monitor.metrics.promql.values import (
     Budget,
-    Table,
     Value,
     Windows,
+    alive,
     drop_names,
     pick,
     scalar_of,
@@ -41,15 +40,19 @@ from monitor.metrics.promql.values import (
 )
 
 _PLANS_KEPT = 2048
+_MANY = 128
 
 
 class PromqlEngine:
-    """PromQL over a store; implements monitor.metrics.interface.QueryEngine. Safe to use from several threads."""
+    """PromQL over a store; implements monitor.metrics.interface.QueryEngine. Safe to use from several threads.
 
-    def __init__(self, store: MetricStore, limits: Limits | None = None) -> None:
+    From `many` series on, selectors and range functions go through columns (promql/columns).
+    """
+
+    def __init__(self, store: MetricStore, limits: Limits | None = None, *, many: int = _MANY) -> None:
         self._store = store
         self._limits = limits or Limits()
-        self._memo = LabelMemo()
+        self._many = many
         self._compile = lru_cache(_PLANS_KEPT)(compile_plan)
 
     def compile(self, expression: str) -> CompiledPlan:
@@ -72,7 +75,7 @@ class PromqlEngine:
             return Text(at_ms, text_of(value))
         if plan.kind == "matrix":
             return _raw(windows_of(value))
-        table = _alive(drop_names(table_of(value), self._memo))
+        table = drop_names(alive(table_of(value)))
         return Vector(at_ms, list(table.labels), np.ascontiguousarray(table.values[0]))
 
     def range(
@@ -92,8 +95,9 @@ class PromqlEngine:
             )
         steps = _grid(start_ms, end_ms, step_ms, limits or self._limits)
         value = self._evaluate(plan, steps, self._budget(limits, control), end_ms, step_ms)
-        table = _alive(drop_names(table_of_any(value), self._memo))
-        table = pick(table, self._memo.of("sorted", table.labels, lambda: _sorted(table.labels)))
+        table = drop_names(alive(table_of_any(value)))
+        labels = table.labels
+        table = pick(table, labels.remembered("sorted", lambda: _sorted(labels)))
         return Matrix(list(table.labels), steps, table.values, table.present)
 
     def _plan(self, query: str | Plan, limits: Limits | None) -> CompiledPlan:
@@ -108,7 +112,7 @@ class PromqlEngine:
     def _evaluate(
         self, plan: CompiledPlan, steps: Ints, budget: Budget, end_ms: int, step_ms: int = 0
     ) -> Value:
-        evaluator = Evaluator(self._store, self._memo, int(steps[0]), end_ms, step_ms, budget)
+        evaluator = Evaluator(self._store, int(steps[0]), end_ms, step_ms, budget, self._many)
         # Division by zero, overflow and NaN are ordinary results in PromQL.
         with np.errstate(all="ignore"):
             return evaluator.evaluate(plan.root, steps)
@@ -135,11 +139,6 @@ def _grid(start_ms: int, end_ms: int, step_ms: int, limits: Limits) -> Ints:
 
 def _sorted(labels: Sequence[Labels]) -> Ints:
     return np.array(sorted(range(len(labels)), key=labels.__getitem__), np.int64)
-
-
-def _alive(table: Table) -> Table:
-    keep = np.flatnonzero(table.present.any(axis=0))
-    return table if len(keep) == len(table.labels) else pick(table, keep)
 
 
 def _raw(windows: Windows) -> RawMatrix:

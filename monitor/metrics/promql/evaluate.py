@@ -7,11 +7,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from monitor.metrics.interface import Ints, MetricStore
-from monitor.metrics.promql import binary, info, samples
+from monitor.metrics.interface import Ints, MetricStore, Selection
+from monitor.metrics.promql import binary, columns, info, samples
 from monitor.metrics.promql.aggregate import aggregate
 from monitor.metrics.promql.functions import FUNCTIONS
-from monitor.metrics.promql.memo import LabelMemo
 from monitor.metrics.promql.nodes import (
     Aggregate,
     At,
@@ -35,25 +34,31 @@ from monitor.metrics.promql.values import (
     Table,
     Value,
     Windows,
+    compact,
+    empty,
+    scalar_of,
     table_of,
     with_dropped_names,
 )
+from monitor.metrics.series import Listed
 
 DEFAULT_SUBQUERY_STEP_MS = 60_000
+_BYTES_OF_A_SAMPLE = 8 * 6
+_BYTES_OF_A_CELL = 8 + 1
 _TABLES_OF_A_LOOK_UP = 8 * 6  # bytes: indices, their bounds, values and results, each steps x series
 
 
 class Evaluator:
     """One query over one store. `start_ms` and `end_ms` are what `@ start()` and `@ end()` mean."""
 
-    __slots__ = ("_bounds", "_budget", "_memo", "_step_ms", "_store")
+    __slots__ = ("_bounds", "_budget", "_many", "_step_ms", "_store")
 
     def __init__(
-        self, store: MetricStore, memo: LabelMemo, start_ms: int, end_ms: int, step_ms: int, budget: Budget
+        self, store: MetricStore, start_ms: int, end_ms: int, step_ms: int, budget: Budget, many: int
     ) -> None:
         self._store = store
+        self._many = many
         self._bounds = {Bound.START: start_ms, Bound.END: end_ms}
-        self._memo = memo
         self._step_ms = step_ms
         self._budget = budget
 
@@ -92,7 +97,12 @@ class Evaluator:
 
     def _context(self, steps: Ints) -> Context:
         return Context(
-            steps, self._budget, self._memo, self._bounds[Bound.START], self._bounds[Bound.END], self._step_ms
+            steps,
+            self._budget,
+            self._store.dictionary,
+            self._bounds[Bound.START],
+            self._bounds[Bound.END],
+            self._step_ms,
         )
 
     def _times(self, steps: Ints, at: At, offset_ms: int) -> Ints:
@@ -101,9 +111,20 @@ class Evaluator:
         moment = self._bounds[at] if isinstance(at, Bound) else at
         return np.full(len(steps), moment - offset_ms, np.int64)
 
-    def _fetch(self, node: Selector, times: Ints, reach_ms: int, *, keep_stale: bool) -> Samples:
-        window = self._store.window(node.matchers, int(times.min()) - reach_ms, int(times.max()))
-        found = samples.flatten(window, keep_stale=keep_stale)
+    def _fetch(self, node: Selector, times: Ints, reach_ms: int) -> Selection:
+        return self._store.select(node.matchers, int(times.min()) - reach_ms, int(times.max()))
+
+    def _is_wide(self, selection: Selection, times: Ints) -> bool:
+        """Whether the series are so many, for the number of steps, that it pays to go through them step by step."""
+        series = len(selection.labels)
+        self._budget.room(_BYTES_OF_A_CELL * series * len(times))
+        enough = series >= self._many * max(1, len(selection.parts)) and 4 * series >= len(times)
+        return enough or not self._many
+
+    def _flat(self, selection: Selection, times: Ints, *, keep_stale: bool) -> Samples:
+        cells = sum(part.values.size for part in selection.parts)
+        self._budget.room(_BYTES_OF_A_SAMPLE * cells)
+        found = samples.flatten(selection, keep_stale=keep_stale)
         self._budget.charge(len(found.times) + len(found.labels) * len(times))
         self._budget.room(
             found.times.nbytes + found.values.nbytes + _TABLES_OF_A_LOOK_UP * len(found.labels) * len(times)
@@ -113,13 +134,15 @@ class Evaluator:
     def _select(self, node: Selector, steps: Ints, *, times: bool = False) -> Table:
         at = self._times(steps, node.at, node.offset_ms)
         reach = self._budget.lookback_ms
-        found = self._fetch(node, at, reach, keep_stale=True)
-        return samples.latest(found, at, reach, times=times)
+        selection = self._fetch(node, at, reach)
+        if self._is_wide(selection, at):
+            return compact(columns.latest(selection, at, reach, self._budget, times=times))
+        return samples.latest(self._flat(selection, at, keep_stale=True), at, reach, times=times)
 
     def _range(self, node: Range, steps: Ints) -> Windows:
         ends = self._times(steps, node.selector.at, node.selector.offset_ms)
-        found = self._fetch(node.selector, ends, node.range_ms, keep_stale=False)
-        return samples.windows(found, ends, node.range_ms, steps)
+        selection = self._fetch(node.selector, ends, node.range_ms)
+        return samples.windows(self._flat(selection, ends, keep_stale=False), ends, node.range_ms, steps)
 
     def _subquery(self, node: Subquery, steps: Ints) -> Windows:
         ends = self._times(steps, node.at, node.offset_ms)
@@ -129,10 +152,7 @@ class Evaluator:
         self._budget.charge(count)
         self._budget.room(_TABLES_OF_A_LOOK_UP * count)
         grid = np.arange(count, dtype=np.int64) * step + first
-        if count:
-            inner = table_of_any(self.evaluate(node.inner, grid))
-        else:
-            inner = Table([], np.zeros((0, 0)), np.zeros((0, 0), np.bool_), np.zeros(0, np.bool_))
+        inner = table_of_any(self.evaluate(node.inner, grid)) if count else empty(0)
         found = samples.from_table(inner, grid)
         self._budget.charge(len(found.times) + len(found.labels) * len(steps))
         return samples.windows(found, ends, node.range_ms, steps)
@@ -143,8 +163,32 @@ class Evaluator:
             if isinstance(argument, Selector):
                 args: Sequence[Value] = [self._select(argument, steps, times=True)]
                 return FUNCTIONS[node.name].apply(self._context(steps), node, args)
+        function = FUNCTIONS[node.name]
+        if node.name in columns.KERNELS and isinstance(node.args[0], Range):
+            return self._range_call(node, node.args[0], steps)
         args = [self.evaluate(arg, steps) for arg in node.args]
-        return FUNCTIONS[node.name].apply(self._context(steps), node, args)
+        return function.apply(self._context(steps), node, args)
+
+    def _range_call(self, node: Call, argument: Range, steps: Ints) -> Value:
+        """A function of a range selector: many series by columns, few one after the other."""
+        ends = self._times(steps, argument.selector.at, argument.selector.offset_ms)
+        selection = self._fetch(argument.selector, ends, argument.range_ms)
+        others = [self.evaluate(arg, steps) for arg in node.args[1:]]
+        function = FUNCTIONS[node.name]
+        if not self._is_wide(selection, ends):
+            found = self._flat(selection, ends, keep_stale=False)
+            windows = samples.windows(found, ends, argument.range_ms, steps)
+            return function.apply(self._context(steps), node, [windows, *others])
+        table = columns.sweep(
+            columns.KERNELS[node.name],
+            selection,
+            argument.range_ms,
+            ends,
+            steps,
+            scalar_of(others[0]) if others else None,
+            self._budget,
+        )
+        return function.noted(self._context(steps), node, compact(table))
 
     def _info(self, node: Info, steps: Ints) -> Table:
         base = table_of(self.evaluate(node.inner, steps))
@@ -157,7 +201,7 @@ def table_of_any(value: Value) -> Table:
     """A vector, or a scalar as a vector with one nameless series."""
     if isinstance(value, np.ndarray):
         values = value[:, None]
-        return Table([()], values, np.ones(values.shape, np.bool_), np.zeros(1, np.bool_))
+        return Table(Listed([()]), values, np.ones(values.shape, np.bool_), np.zeros(1, np.bool_))
     return table_of(value)
 
 

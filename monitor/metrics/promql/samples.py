@@ -4,29 +4,50 @@ from __future__ import annotations
 
 import numpy as np
 
-from monitor.metrics.interface import Bools, Codes, Floats, Ints, Window, is_stale
+from monitor.metrics.interface import Bools, Codes, Floats, Ints, Part, Selection, is_stale
+from monitor.metrics.piece import HOLE_BITS, NEVER
 from monitor.metrics.promql.values import Samples, Table, Windows, compact
 
 
-def flatten(window: Window, *, keep_stale: bool) -> Samples:
-    """The present samples of a window, series after series. Stale markers end instant look-ups only."""
-    wanted = window.present
+def flatten(selection: Selection, *, keep_stale: bool) -> Samples:
+    """The samples of a selection, series after series. Stale markers end instant look-ups only."""
+    parts = [_flat(part, keep_stale=keep_stale) for part in selection.parts]
+    if len(parts) == 1:
+        return parts[0]
+    sizes = np.cumsum([0, *(len(part.times) for part in parts)])
+    columns = np.cumsum([0, *(len(part.labels) for part in parts)])
+    ends = [part.bounds[1:] + size for part, size in zip(parts, sizes.tolist(), strict=False)]
+    return Samples(
+        selection.labels,
+        np.zeros(len(selection.labels), np.bool_),
+        np.concatenate([np.empty(0, np.int64), *(part.times for part in parts)]),
+        np.concatenate([np.empty(0), *(part.values for part in parts)]),
+        np.concatenate([np.zeros(1, np.int64), *ends]),
+        np.concatenate(
+            [np.empty(0, np.int64), *(p.leader + c for p, c in zip(parts, columns.tolist(), strict=False))]
+        ),
+    )
+
+
+def _flat(part: Part, *, keep_stale: bool) -> Samples:
+    held = part.timestamps != NEVER
+    wanted = held[:, part.group] & (part.values.view(np.uint64) != HOLE_BITS)
     if not keep_stale:
-        wanted = wanted & ~is_stale(np.ascontiguousarray(window.values))
-    dropped = np.zeros(len(window.labels), np.bool_)
+        wanted &= ~is_stale(part.values)
+    dropped = np.zeros(len(part.labels), np.bool_)
     if wanted.size and bool(wanted.all()):
         depth, series = wanted.shape
-        times, values = window.timestamps.T[window.group].ravel(), window.values.T.ravel()
+        times, values = part.timestamps.T[part.group].ravel(), part.values.T.ravel()
         bounds = np.arange(series + 1, dtype=np.int64) * depth
-        return Samples(window.labels, dropped, times, values, bounds, _leaders(window.group, wanted))
+        return Samples(part.labels, dropped, times, values, bounds, _leaders(part.group, wanted))
     columns, rows = np.nonzero(wanted.T)
     return Samples(
-        window.labels,
+        part.labels,
         dropped,
-        window.timestamps[rows, window.group[columns]],
-        window.values[rows, columns],
-        _bounds(columns, len(window.labels)),
-        _leaders(window.group, wanted),
+        part.timestamps[rows, part.group[columns]],
+        part.values[rows, columns],
+        _bounds(columns, len(part.labels)),
+        _leaders(part.group, wanted),
     )
 
 

@@ -142,8 +142,13 @@ def judge_middle(case: Case, engine: PromqlEngine) -> str:
 
 
 def judge(case: Case) -> str:
-    """Empty when the case passes, else what differs."""
-    engine = PromqlEngine(store_of(case))
+    """Empty when the case passes, series by series as well as by columns, else what differs."""
+    store = store_of(case)
+    by_columns = judged(case, PromqlEngine(store, many=0))
+    return judged(case, PromqlEngine(store)) or (by_columns and f"by columns: {by_columns}")
+
+
+def judged(case: Case, engine: PromqlEngine) -> str:
     report = QueryReport()
     try:
         if case.instant:

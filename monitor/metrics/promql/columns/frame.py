@@ -80,10 +80,11 @@ class Frame:
             return np.full(len(self.group), np.nan)
         low, high = int(living.min()), int(living.max())
         if low == high:
-            return self.values[low]
+            return np.asarray(self.values[low])
         if high == low + 1:
-            return np.where((rows == high)[self.group], self.values[high], self.values[low])
-        return self.values[np.where(self.alive, rows, low)[self.group], np.arange(len(self.group))]
+            picked: Floats = np.where((rows == high)[self.group], self.values[high], self.values[low])
+            return picked
+        return np.asarray(self.values[np.where(self.alive, rows, low)[self.group], np.arange(len(self.group))])
 
     @cached_property
     def ragged(self) -> Ints:

@@ -29,7 +29,7 @@ def _plain(kernel: Callable[[Frame, int], tuple[Floats, Bools]], *, keeps_name: 
 
 
 def _deriv(frame: Frame, _step: int, _argument: float) -> tuple[Floats, Bools]:
-    return over_time.regression(predict=False)(frame, frame.start_ms)
+    return over_time.regression(predict=False)(frame, frame.start_ms, 0.0)
 
 
 KERNELS: Mapping[str, Kernel] = MappingProxyType(

@@ -131,10 +131,10 @@ def transitions(*, resets: bool) -> Callable[[Frame, int], tuple[Floats, Bools]]
     return kernel
 
 
-def regression(*, predict: bool) -> Callable[[Frame, Floats], tuple[Floats, Bools]]:
+def regression(*, predict: bool) -> Callable[[Frame, int, float], tuple[Floats, Bools]]:
     """deriv, and predict_linear of `ahead` seconds after the step: least squares about the mean of the times."""
 
-    def kernel(frame: Frame, origin_ms: int, ahead: float = 0.0) -> tuple[Floats, Bools]:
+    def kernel(frame: Frame, origin_ms: int, ahead: float) -> tuple[Floats, Bools]:
         width = len(frame.group)
         counts = counted(frame)
         start, _ = edge(newest=False)(frame, 0)
@@ -158,7 +158,7 @@ def regression(*, predict: bool) -> Callable[[Frame, Floats], tuple[Floats, Bool
             sum_xy += x * y
             sum_xx += x * x
         slope = np.where(constant, 0.0, sum_xy / sum_xx)
-        slope = np.where(np.isinf(start), np.nan, slope) if bool(np.isinf(start).any()) else slope
+        slope = np.where(np.isfinite(sum_y), slope, np.nan)
         found = start + mean_y + slope * (ahead - mean_x) if predict else slope
         return found, counts >= 2
 

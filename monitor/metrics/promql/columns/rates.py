@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from monitor.metrics.interface import Bools, Floats, Ints
+from monitor.metrics.interface import Bools, Codes, Floats, Ints
 from monitor.metrics.promql.columns.frame import Frame
 
 Kernel = Callable[[Frame, int], tuple[Floats, Bools]]
@@ -60,7 +60,7 @@ class _Edges:
         self.share = self.before / self.sampled
 
 
-def _to_zero(edges: _Edges, clock: Ints, head: Floats, change: Floats) -> Floats:
+def _to_zero(edges: _Edges, clock: Ints | Codes, head: Floats, change: Floats) -> Floats:
     """The extrapolation factor of windows in which the counter may have started."""
     sampled = edges.sampled[clock]
     before = np.minimum(edges.before[clock], sampled * (head / change))

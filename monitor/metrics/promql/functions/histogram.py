@@ -31,6 +31,7 @@ from monitor.metrics.promql.values import (
     table_of,
     text_of,
 )
+from monitor.metrics.series import Joined, Listed, SeriesSet
 
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*(?:e[-+]?\d+)?|\.\d+(?:e[-+]?\d+)?|inf|infinity)", re.IGNORECASE)
 _MOST_NOTES = 10
@@ -52,7 +53,7 @@ class _Layout:
 class _Histograms:
     """What label sets alone tell: the result's label sets, their metric, and columns that are no bucket."""
 
-    labels: list[Labels]
+    labels: SeriesSet
     first: list[int]
     layouts: list[_Layout]
     odd: list[int]

@@ -25,6 +25,7 @@ from monitor.metrics.promql.values import (
     table_of,
     text_of,
 )
+from monitor.metrics.series import Listed
 
 _REFERENCE = re.compile(r"\$(?:(\$)|(\w+)|\{(\w+)\})")
 _NUMBERS = re.compile(r"(\d+)")

@@ -213,15 +213,20 @@ def _of_counter(apply: Apply) -> Apply:
 
     def noting(context: Context, call: Call, args: Sequence[Value]) -> Value:
         table = table_of(apply(context, call, args))
-        labels = table.labels
-        doubtful = labels.remembered("names of no counter", lambda: _names_of_no_counter(labels))
-        lost = windows_of(args[0]).samples.dropped
-        for name, columns in doubtful[:_MOST_NOTES]:
-            if bool(table.present[:, columns[~lost[columns]]].any()):
-                notes.possible_non_counter(context.budget.report, name, call.place_of(0))
+        _note_no_counters(context, call, table, windows_of(args[0]).samples.dropped)
         return table
 
     return noting
+
+
+def _note_no_counters(context: Context, call: Call, table: Table, lost: Bools | None = None) -> None:
+    """`lost` [n] marks series whose name is not theirs any more."""
+    labels = table.labels
+    doubtful = labels.remembered("names of no counter", lambda: _names_of_no_counter(labels))
+    for name, columns in doubtful[:_MOST_NOTES]:
+        own = columns if lost is None else columns[~lost[columns]]
+        if bool(table.present[:, own].any()):
+            notes.possible_non_counter(context.budget.report, name, call.place_of(0))
 
 
 def _names_of_no_counter(labels: Sequence[Labels]) -> list[tuple[str, Ints]]:
@@ -236,8 +241,12 @@ def _names_of_no_counter(labels: Sequence[Labels]) -> list[tuple[str, Ints]]:
 
 FUNCTIONS: Mapping[str, Function] = MappingProxyType(
     {
-        "rate": Function(_of_counter(over_windows(_extrapolated(counter=True, per_second=True)))),
-        "increase": Function(_of_counter(over_windows(_extrapolated(counter=True, per_second=False)))),
+        "rate": Function(
+            _of_counter(over_windows(_extrapolated(counter=True, per_second=True))), note=_note_no_counters
+        ),
+        "increase": Function(
+            _of_counter(over_windows(_extrapolated(counter=True, per_second=False))), note=_note_no_counters
+        ),
         "delta": Function(over_windows(_extrapolated(counter=False, per_second=False))),
         "irate": Function(over_windows(_instantaneous(rate=True))),
         "idelta": Function(over_windows(_instantaneous(rate=False))),
