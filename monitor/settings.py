@@ -46,6 +46,10 @@ class Settings:
     evaluation_interval: float = _setting(
         15.0, "seconds between evaluations of a rule group without interval"
     )
+    external_url: str = _setting("", "address under which people reach this console; for alert texts")
+    external_labels: str = _setting(
+        "", "NAME=VALUE,... that tell this installation from others; for alert texts"
+    )
     retention_days: int = _setting(30, "days samples are kept")
     query_concurrency: int = _setting(16, "PromQL queries that run at the same time; a few more wait")
     query_timeout: float = _setting(30.0, "seconds one PromQL query may take")

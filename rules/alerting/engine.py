@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from threading import Lock
 
@@ -101,6 +102,12 @@ class Engine:
         Alerts that were pending or firing, when the last process ended or in the rules that are replaced, go on.
         Series of rules that are gone end with a stale marker.
         """
+        with ExitStack() as held:
+            for status in self.groups.values():
+                held.enter_context(status.lock)  # an evaluation that runs ends first
+            self._load(groups)
+
+    def _load(self, groups: Iterable[RuleGroup]) -> None:
         restored = self._journal.restore()
         now = self._clock.now_ms()
         doubtful_until = now + DOUBT_MS if restored and self._gap(now) else 0
@@ -156,10 +163,12 @@ class Engine:
 
         What was missed (the machine slept, a slow evaluation) is counted and skipped, never made up for.
         """
-        status = self.groups[key]
-        if not status.lock.acquire(blocking=False):
+        status = self.groups.get(key)
+        if status is None or not status.lock.acquire(blocking=False):
             return False
         try:
+            if self.groups.get(key) is not status:
+                return False  # replaced meanwhile
             now = self._clock.now_ms()
             since = now - status.evaluated_at
             if status.evaluated_at and 0 <= since < status.interval_ms / 2:

@@ -74,6 +74,7 @@ class AlertEvaluator:
         self._keys_by_series = all(template.by_labels for _, template in self._moving_labels)
         self._moving_texts = tuple((name, t) for name, t in rule.annotations if not t.by_labels)
         self._asks = any("query" in t.source or "now" in t.source for _, t in self._moving_texts)
+        self._source: Sequence[Labels] = ()  # the result's own labels, and what they were
         self._series: list[Labels] = []
         self._keys: list[Labels] = []
         self._values: Floats = _NO_FLOATS
@@ -86,7 +87,7 @@ class AlertEvaluator:
         """One evaluation at `at_ms`. Raises QueryError; then the caller keeps `before`."""
         vector = _vector(self._engine, self._rule.plan, at_ms)
         world = _world(self._engine, at_ms, self._url)
-        series = _as_list(vector.labels)
+        series = self._series if vector.labels is self._source else _as_list(vector.labels)
         known = before is self._after
         same = series == self._series and self._keys_by_series
         keys = self._keys if same else self._new_keys(series, vector.values, world)
@@ -102,7 +103,7 @@ class AlertEvaluator:
             raise QueryError(f"exceeded limit of {limit} with {len(after)} alerts", kind="execution")
         if not (known and same and all(change.transition is None for change in changes)):
             self._output = self._alert_series(after)
-        self._series, self._keys, self._values = series, keys, values
+        self._source, self._series, self._keys, self._values = vector.labels, series, keys, values
         self._after = after
         self._quiet_until = self._quiet(after, len(keys))
         return AlertOutcome(after, changes, self._output)
@@ -180,7 +181,7 @@ class AlertEvaluator:
             new, transition = step(old, None, at_ms, hold_ms=rule.hold_ms, keep_ms=rule.keep_ms)
             if new is not None:
                 after[key] = new
-            if new is not old:
+            if new != old:
                 changes.append(Change(new or old, transition))
         return after, changes
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -10,8 +11,6 @@ from zlib import crc32
 import structlog
 from flask import Blueprint
 from flask.blueprints import BlueprintSetupState
-from prometheus_client.core import GaugeMetricFamily
-from prometheus_client.registry import Collector
 
 from monitor.errors import InputError
 from monitor.metrics.interface import Labels, block_of, make_labels
@@ -19,7 +18,9 @@ from monitor.model import DeviceId, SiteId
 from monitor.service import Runtime
 from rules.alerting.alertmanager import AlertmanagerApi
 from rules.alerting.engine import Engine
+from rules.alerting.engine_metrics import EngineMetrics
 from rules.alerting.errors import RuleFileError
+from rules.alerting.evaluation import Setting
 from rules.alerting.files import RuleGroup, read_rule_file
 from rules.alerting.journal import Journal
 from rules.alerting.ledger import Ledger
@@ -32,6 +33,10 @@ _log = structlog.get_logger(__name__)
 
 LIBRARY = Path(__file__).parent.parent / "alerts"
 EXTENSION = "zhishou.rules"
+RELOAD_S = 30.0  # how often rule files are looked at for changes
+_LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
+
+Signature = tuple[tuple[str, int, int], ...]
 
 
 def build(runtime: Runtime) -> AlertingService:
@@ -48,6 +53,21 @@ def rule_files(folder: str) -> list[Path]:
     return [path for path in found if not path.stem.endswith("_test")]
 
 
+def external_labels(text: str) -> tuple[tuple[str, str], ...]:
+    """The setting NAME=VALUE,... as labels. Raises InputError."""
+    found: dict[str, str] = {}
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        name, equals, value = part.partition("=")
+        if not equals or not _LABEL.fullmatch(name.strip()):
+            raise InputError(
+                f"external_labels must be NAME=VALUE,..., not {part!r}",
+                where="external_labels",
+                zh=f"external_labels 格式应为 名称=值,…：{part}",
+            )
+        found[name.strip()] = value.strip()
+    return tuple(sorted(found.items()))
+
+
 class AlertingService:
     """Implements monitor.service.Service."""
 
@@ -58,15 +78,19 @@ class AlertingService:
         settings, clock, database = runtime.settings, runtime.clock, runtime.database
         journal = Journal(database, self._topology, self._names)
         interval = settings.evaluation_interval
-        self.engine = Engine(runtime.store, runtime.queries, journal, clock, interval=interval)
+        setting = Setting(external_labels(settings.external_labels), settings.external_url.rstrip("/"))
+        self.engine = Engine(
+            runtime.store, runtime.queries, journal, clock, interval=interval, setting=setting
+        )
         self.view = RulesView(self.engine)
         self._ledger = Ledger(database)
         self.notifier = Notifier(self._ledger, load_channels(settings), clock, locale=settings.locale)
         receivers = self.notifier.receivers
         self._api = AlertmanagerApi(database, runtime.audit, clock, self._topology, receivers)
         self._jobs: list[str] = []
+        self._seen: Signature = ()
         self.faults: list[RuleFileError] = []
-        runtime.registry.register(_EngineMetrics(self.engine))
+        runtime.registry.register(EngineMetrics(self.engine))
 
     def blueprints(self) -> Sequence[Blueprint]:
         """Alertmanager's API; mounting it also offers the rules to the Prometheus endpoints."""
@@ -80,16 +104,58 @@ class AlertingService:
 
     def start(self) -> None:
         """Load every rule file (a bad one is reported and left out) and schedule the work."""
-        self.engine.load(self._load())
-        for key, status in self.engine.groups.items():
-            seconds = status.interval_ms / 1000
-            # Groups start spread over the interval, at a place that is the same after every restart.
-            first = min(seconds, 5.0) * (crc32(key.encode()) % 1000) / 1000
-            self._every(f"rules:{key}", seconds, partial(self.engine.evaluate, key), first)
+        self._seen = self._signature()
+        groups, self.faults = self._read()
+        self.engine.load(groups)
+        self._schedule()
         self._every("alerting-notify", 1.0, self.notifier.run, 1.0)
         self._every("alerting-upkeep", 5.0, self.tend, 5.0)
         self._every("alerting-collectors", 15.0, self.record_collectors, 2.0)
+        self._every("alerting-reload", RELOAD_S, self.reload_changed, RELOAD_S)
         self._every("alerting-prune", 86_400.0, self._prune, 600.0)
+
+    def reload_changed(self) -> bool:
+        """Reload when a rule file came, went or changed; whether it was reloaded."""
+        seen = self._signature()
+        if seen == self._seen:
+            return False
+        self._seen = seen
+        return not self.reload()
+
+    def reload(self) -> list[RuleFileError]:
+        """Read all rule files again. With any fault everything stays as it was, and the faults are returned."""
+        groups, faults = self._read()
+        if faults:
+            _log.error("rules not reloaded", faults=len(faults))
+            return faults
+        self.faults = []
+        self.engine.load(groups)
+        self._schedule()
+        return []
+
+    def _schedule(self) -> None:
+        """One job a group; jobs of groups that are gone end."""
+        wanted = {f"rules:{key}": status for key, status in self.engine.groups.items()}
+        for name in [job for job in self._jobs if job.startswith("rules:")]:
+            self._runtime.schedule.remove(name)
+            self._jobs.remove(name)
+        for name, status in wanted.items():
+            seconds = status.interval_ms / 1000
+            key = status.group.key
+            # Groups start spread over the interval, at a place that is the same after every restart.
+            first = min(seconds, 5.0) * (crc32(key.encode()) % 1000) / 1000
+            self._every(name, seconds, partial(self.engine.evaluate, key), first)
+
+    def _signature(self) -> Signature:
+        """What the rule files are like, cheaply."""
+        found = []
+        for path in rule_files(self._runtime.settings.rules_folder):
+            try:
+                status = path.stat()
+            except FileNotFoundError:
+                continue  # removed between listing and looking; the next look will not list it
+            found.append((str(path), status.st_mtime_ns, status.st_size))
+        return tuple(found)
 
     def stop(self) -> None:
         """Remove the jobs; what runs ends by itself."""
@@ -123,16 +189,17 @@ class AlertingService:
         if samples:
             self._runtime.store.append(block_of(samples))
 
-    def _load(self) -> list[RuleGroup]:
+    def _read(self) -> tuple[list[RuleGroup], list[RuleFileError]]:
         groups: list[RuleGroup] = []
+        faults: list[RuleFileError] = []
         for path in rule_files(self._runtime.settings.rules_folder):
             found, errors = read_rule_file(path, self._runtime.queries.compile)
             for error in errors:
                 _log.error("rule file is wrong", error=str(error))
-            self.faults += errors
+            faults += errors
             if not errors:
                 groups += found
-        return groups
+        return groups, faults
 
     def _every(self, name: str, seconds: float, work: Callable[[], object], first: float) -> None:
         self._runtime.schedule.every(name, seconds, work, first_in=first)
@@ -151,22 +218,3 @@ class AlertingService:
     def _topology(self) -> Topology:
         devices = self._runtime.directory.inventory().devices
         return {str(device.id): device.depends_on for device in devices.values() if device.depends_on}
-
-
-class _EngineMetrics(Collector):
-    """The engine's own health on /metrics."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-
-    def collect(self) -> list[GaugeMetricFamily]:
-        """One value a group."""
-        seconds = GaugeMetricFamily("zhishou_rule_group_seconds", "Last evaluation", labels=["group"])
-        missed = GaugeMetricFamily("zhishou_rule_group_missed", "Iterations skipped", labels=["group"])
-        failing = GaugeMetricFamily("zhishou_rule_group_failing", "Rules with an error", labels=["group"])
-        for status in list(self._engine.groups.values()):
-            group = [f"{Path(status.group.file).name};{status.group.name}"]
-            seconds.add_metric(group, status.seconds)
-            missed.add_metric(group, status.missed)
-            failing.add_metric(group, sum(rule.health == "err" for rule in status.rules))
-        return [seconds, missed, failing]
