@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import gzip
+import zlib
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
@@ -40,7 +40,7 @@ def success(data: object, *, warnings: Sequence[str] = (), infos: Sequence[str] 
         if notes:
             parts.append(b',"%b":%b' % (name, orjson.dumps(_shortened(notes))))
     parts.append(b"}")
-    return _json(b"".join(parts), 200)
+    return _json(parts, 200)
 
 
 def refused(error: QueryError) -> Response:
@@ -48,7 +48,7 @@ def refused(error: QueryError) -> Response:
     message = f"{error.message}; {error.hint}" if error.hint else error.message
     kind = "bad_data" if error.kind == "too_large" else error.kind
     raw = orjson.dumps({"status": "error", "errorType": kind, "error": message})
-    answer = _json(raw, _STATUS.get(error.kind, 500))
+    answer = _json([raw], _STATUS.get(error.kind, 500))
     if error.kind == "unavailable":
         answer.headers["Retry-After"] = _RETRY_AFTER
     return answer
@@ -61,7 +61,7 @@ def failed(error: Exception) -> Response:
         return Response(answer.get_data(), answer.status_code, dict(answer.headers))
     log.error("a request failed", path=request.path, exc_info=error)
     raw = orjson.dumps({"status": "error", "errorType": "internal", "error": type(error).__name__})
-    return _json(raw, 500)
+    return _json([raw], 500)
 
 
 def plain(text: str, status: int, headers: Mapping[str, str] | None = None) -> Response:
@@ -70,17 +70,18 @@ def plain(text: str, status: int, headers: Mapping[str, str] | None = None) -> R
     return Response(body, status, dict(headers or {}), content_type="text/plain; charset=utf-8")
 
 
-def packed(raw: bytes, status: int, content_type: str) -> Response:
-    """A body, compressed when it is long and the client takes it."""
+def packed(parts: Sequence[bytes], status: int, content_type: str) -> Response:
+    """A body, compressed when it is long and the client takes it. It may be large, so it is not copied together."""
     headers = {"Vary": "Accept-Encoding"}
-    if len(raw) >= _GZIP_FROM and "gzip" in request.headers.get("Accept-Encoding", ""):
-        raw = gzip.compress(raw, 1)
+    if sum(map(len, parts)) >= _GZIP_FROM and "gzip" in request.headers.get("Accept-Encoding", ""):
+        stream = zlib.compressobj(1, wbits=31)
+        parts = [*map(stream.compress, parts), stream.flush()]
         headers["Content-Encoding"] = "gzip"
-    return Response(raw, status, headers, content_type=content_type)
+    return Response(list(parts), status, headers, content_type=content_type)
 
 
-def _json(raw: bytes, status: int) -> Response:
-    return packed(raw, status, "application/json")
+def _json(parts: Sequence[bytes], status: int) -> Response:
+    return packed(parts, status, "application/json")
 
 
 def _shortened(notes: Sequence[str]) -> list[str]:

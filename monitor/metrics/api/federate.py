@@ -29,4 +29,4 @@ class FederationView:
         with self.parts.place():
             found = [newest(self.parts.store.window(matchers, since, now)) for matchers in selections]
             text = write_text(found, form)
-        return packed(text.encode(), 200, form.content_type)
+        return packed([text.encode()], 200, form.content_type)

@@ -25,6 +25,8 @@ class QueryGate:
         self._waiting: deque[Event] = deque()
         self._refused = 0
         self._cancelled = 0
+        self._finished = 0
+        self._seconds = 0.0
 
     @contextmanager
     def place(self, cancelled: Callable[[], bool]) -> Iterator[float]:
@@ -34,6 +36,7 @@ class QueryGate:
         nobody waits for the answer any more.
         """
         waited = self._enter(cancelled)
+        started = time.monotonic()
         try:
             yield waited
         except QueryError as error:
@@ -41,16 +44,18 @@ class QueryGate:
                 self._cancelled += error.kind == "canceled"
             raise
         finally:
-            self._leave()
+            self._leave(time.monotonic() - started)
 
     def stats(self) -> Mapping[str, float]:
-        """running, waiting: now. refused, cancelled: since the start."""
+        """running, waiting: now. refused, cancelled, finished (in any way), seconds they took: since the start."""
         with self._lock:
             return {
                 "running": self.places - self._free,
                 "waiting": len(self._waiting),
                 "refused": self._refused,
                 "cancelled": self._cancelled,
+                "finished": self._finished,
+                "seconds": self._seconds,
             }
 
     def _enter(self, cancelled: Callable[[], bool]) -> float:
@@ -81,8 +86,10 @@ class QueryGate:
             self._refused += not gone
             return True
 
-    def _leave(self) -> None:
+    def _leave(self, seconds: float) -> None:
         with self._lock:
+            self._finished += 1
+            self._seconds += seconds
             if self._waiting:
                 self._waiting.popleft().set()
             else:

@@ -19,6 +19,7 @@ from monitor.metrics.errors import QueryError
 from monitor.metrics.interface import Limits, Matrix, QueryControl, QueryReport, RawMatrix, Result, Vector
 from monitor.metrics.promql.compile import pretty
 
+MOST_POINTS = 8_000_000  # of one answer: some 300 MB of JSON
 Found = TypeVar("Found", Result, Matrix)
 
 
@@ -80,6 +81,7 @@ class QueryViews:
             started = time.monotonic()
             found, truncated = shorten(evaluate(limits, control), most)
             spent = time.monotonic() - started
+            _check_size(found)
             data = encode(found)
         if truncated:
             control.report.warn(TRUNCATED)
@@ -92,6 +94,20 @@ class QueryViews:
         if not arguments.text("timeout"):
             return limits
         return replace(limits, seconds=min(limits.seconds, arguments.duration_ms("timeout") / 1000))
+
+
+def _check_size(found: Result | Matrix) -> None:
+    points = 0
+    if isinstance(found, Matrix):
+        points = int(np.count_nonzero(found.present))
+    elif isinstance(found, RawMatrix):
+        points = sum(len(times) for _, times, _ in found.series)
+    if points > MOST_POINTS:
+        raise QueryError(
+            f"the answer would have {points:,} points, at most {MOST_POINTS:,} are sent",
+            kind="execution",
+            hint="ask for fewer series, a shorter time or a longer step",
+        )
 
 
 def _short_result(result: Result, most: int) -> tuple[Result, bool]:

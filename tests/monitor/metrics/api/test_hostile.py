@@ -12,6 +12,8 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
+from monitor.metrics.api import queries
+
 API = "/prometheus/api/v1"
 MIB = 1 << 20
 
@@ -94,6 +96,19 @@ def test_a_bad_body_is_refused(client: FlaskClient) -> None:
     answer = client.post(f"{API}/query", data=b"query=1&x=" + b"y" * (2 * MIB), headers=form)
     assert answer.status_code == 413
     assert answer.get_json()["errorType"] == "bad_data"
+
+
+def test_an_answer_too_large_to_send_is_refused(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queries, "MOST_POINTS", 20)
+    for path, status in (
+        ("query_range?query=up&start=1795262000&end=1795262400&step=10", 422),
+        ("query?query={job='snmp'}[10m]", 422),
+        ("query?query=up[5m]", 200),
+        ("query_range?query=up&start=1795262000&end=1795262400&step=60&limit=1", 200),
+    ):
+        answer = client.get(f"{API}/{path}")
+        assert answer.status_code == status, answer.text
+        assert answer.content_length == len(answer.data)
 
 
 def test_memory_goes_back_to_where_it_was(app: Flask) -> None:
