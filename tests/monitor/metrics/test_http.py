@@ -5,12 +5,9 @@ from __future__ import annotations
 import gzip
 import math
 import shutil
-import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 
 import orjson
 import pytest
@@ -18,15 +15,11 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.serving import make_server
 
-from monitor.clock import SystemClock
-from monitor.metrics import remote_write
-from monitor.metrics.errors import QueryError, StorageError
-from monitor.metrics.interface import AppendResult, SampleBlock, block_of, make_labels
+from monitor.metrics.errors import QueryError
+from monitor.metrics.interface import block_of, make_labels
 from monitor.metrics.memory import MemoryStore
 from monitor.metrics.notation import duration_ms, number, time_ms
 from monitor.metrics.service import build
-from monitor.metrics.store import LocalStore
-from monitor.model import CollectorId, Grade, Inventory, RegionId, Site, SiteId
 from monitor.service import Runtime
 
 API = "/prometheus/api/v1"
@@ -185,14 +178,6 @@ def test_long_answers_are_compressed_when_asked(client: FlaskClient, now: int) -
     assert gzip.decompress(packed.data) == plain.data
 
 
-def test_write(client: FlaskClient, now: int) -> None:
-    body = remote_write.encode(block_of([(make_labels({"a": "b"}, "m"), now, 2.5)]))
-    answer = client.post(f"{API}/write", data=body, headers=WRITE_HEADERS)
-    assert (answer.status_code, answer.data) == (204, b"")
-    found = client.get(f"{API}/query?query=m").json["data"]["result"]
-    assert found == [{"metric": {"__name__": "m", "a": "b"}, "value": [now // 1000, "2.5"]}]
-
-
 def test_an_unforeseen_failure_is_json(
     client: FlaskClient, monkeypatch: pytest.MonkeyPatch, runtime: Runtime
 ) -> None:
@@ -203,52 +188,6 @@ def test_an_unforeseen_failure_is_json(
     answer = client.get(f"{API}/query?query=up")
     assert answer.status_code == 500
     assert answer.json == {"status": "error", "errorType": "internal", "error": "OSError"}
-
-
-def test_a_bound_collector_writes_of_its_own_sites_only(
-    client: FlaskClient, runtime: Runtime, now: int
-) -> None:
-    site = Site(SiteId("H1"), "甲院", RegionId("r"), Grade.PRIMARY, 2, CollectorId("c1"))
-    runtime.directory.replace(Inventory("city", sites={site.id: site}))
-    series = [
-        make_labels(labels, "bound") for labels in ({"site": "H1"}, {"site": "H2"}, {"job": "collector"})
-    ]
-    body = remote_write.encode(block_of([(labels, now, 1.0) for labels in series]))
-
-    def stored(collector: str) -> list[str]:
-        headers = {**WRITE_HEADERS, "X-Zhishou-Collector": collector}
-        assert client.post(f"{API}/write", data=body, headers=headers).status_code == 400
-        found = client.get(f"{API}/query?query=bound").get_json()["data"]["result"]
-        return sorted(item["metric"].get("site", "") for item in found)
-
-    assert stored("c2") == [""]
-    assert stored("c1,c3") == ["", "H1"]
-
-
-def test_write_refusals(client: FlaskClient) -> None:
-    def status(body: bytes, **headers: str) -> int:
-        return client.post(f"{API}/write", data=body, headers={**WRITE_HEADERS, **headers}).status_code
-
-    good = remote_write.encode(block_of([(make_labels({}, "m"), 1, 1.0)]))
-    assert status(b"\xff\xff\xff") == 400
-    assert status(good, **{"Content-Encoding": "gzip"}) == 415
-    assert status(good, **{"Content-Type": "text/plain"}) == 415
-    assert status(b"\xff\xff\xff\xff\x0f" + good) == 413
-    assert client.get(f"{API}/write").status_code == 405
-
-
-def test_write_pushes_back_when_the_disk_does_not_take_it(
-    client: FlaskClient, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(self: MemoryStore, block: SampleBlock, *, durable: bool = False) -> AppendResult:
-        assert durable
-        raise StorageError("disk full")
-
-    monkeypatch.setattr(MemoryStore, "append", full)
-    body = remote_write.encode(block_of([(make_labels({}, "m"), 1, 1.0)]))
-    answer = client.post(f"{API}/write", data=body, headers=WRITE_HEADERS)
-    assert answer.status_code == 503
-    assert answer.headers["Retry-After"]
 
 
 @pytest.mark.parametrize(
@@ -305,36 +244,6 @@ def test_promtool(address: str, now: int) -> None:
     window = (f"--start={int(at) - 600}", f"--end={at}")
     assert promtool("series", "--match=up", *window, address).count('{__name__="up", ') == 2
     assert promtool("labels", *window, address, "device") == "0\n1\n"
-
-
-def test_an_acknowledged_sample_survives_a_kill(tmp_path: Path) -> None:
-    """A child serves a LocalStore; it is killed as soon as it has answered 204."""
-    script = (
-        "import os, sys\n"
-        "from pathlib import Path\n"
-        "from flask import Flask\n"
-        "from monitor.clock import SystemClock\n"
-        "from monitor.metrics.http import prometheus_api\n"
-        "from monitor.metrics.promql import PromqlEngine\n"
-        "from monitor.metrics.store import LocalStore\n"
-        "store = LocalStore(Path(sys.argv[1]), SystemClock())\n"
-        "app = Flask('x')\n"
-        "app.register_blueprint(prometheus_api(store, PromqlEngine(store), SystemClock(), targets=list))\n"
-        f"headers = {WRITE_HEADERS!r}\n"
-        "answer = app.test_client().post('/prometheus/api/v1/write', data=sys.stdin.buffer.read(), headers=headers)\n"
-        "assert answer.status_code == 204, answer.data\n"
-        "os.kill(os.getpid(), 9)\n"
-    )
-    at = SystemClock().now_ms()
-    body = remote_write.encode(block_of([(make_labels({}, "kept"), at, 42.0)]))
-    done = subprocess.run(
-        [sys.executable, "-c", script, str(tmp_path)], input=body, capture_output=True, check=False
-    )
-    assert done.returncode == -signal.SIGKILL, done.stderr
-    store = LocalStore(tmp_path, SystemClock())
-    window = store.window([], at - 1000, at)
-    assert window.values[window.present].tolist() == [42.0]
-    store.close()
 
 
 def test_the_service_shows_and_keeps_the_store(runtime: Runtime) -> None:
