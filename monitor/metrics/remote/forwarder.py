@@ -27,7 +27,7 @@ from monitor.metrics.journal import Entry, unpack
 from monitor.metrics.remote.backend import Answer, BackendError
 from monitor.metrics.remote.batches import LabelsOf, Names, Order, Part, halves, parts_of
 from monitor.metrics.remote.cursor import Cursor, load_cursor, save_cursor
-from monitor.metrics.remote_write import CONTENT_TYPE, encode
+from monitor.metrics.remote_write import CONTENT_TYPE, Encoder
 from monitor.metrics.wal_reader import Position, WalReader
 
 BATCH_SAMPLES = 10_000
@@ -108,6 +108,7 @@ class Forwarder:
     ) -> None:
         self._reader = reader
         self._names = Names(labels_of)
+        self._encoder = Encoder()
         self._door = door
         self._folder = folder
         self._clock = clock
@@ -280,7 +281,7 @@ class Forwarder:
 
     def _ask(self, part: Part) -> Answer | None:
         try:
-            answer = self._door.post("", encode(part.block), _HEADERS)
+            answer = self._door.post("", self._encoder.encode(part.block), _HEADERS)
         except BackendError as error:
             if not self._stopping.is_set():
                 self._failing(error.message)
