@@ -1,4 +1,4 @@
-"""How our store grows: samples appended a CPU second, milliseconds of the rule group, memory, by number of series."""
+"""How our store grows: samples appended and the rule group by CPU time, and memory, by number of series."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def measures(size: Size) -> list[Measure]:
             Measure(
                 f"append, {series:,} series", "samples per CPU second", "higher", figures["append"], note=note
             ),
-            Measure(f"typical rules, {series:,} series", "ms", "lower", figures["rules"], note=note),
+            Measure(f"typical rules, {series:,} series", "CPU ms", "lower", figures["rules"], note=note),
             Measure(f"resident memory, {series:,} series", "MB", "lower", figures["memory"], note=note),
         ]
     return found

@@ -10,7 +10,7 @@ import urllib.parse
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
-from http.client import HTTPConnection, HTTPException
+from http.client import HTTPConnection, HTTPException, HTTPResponse, RemoteDisconnected
 from pathlib import Path
 
 from tests.bench.metrics.wire import HEADERS
@@ -44,12 +44,19 @@ class Side:
         self, method: str, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None
     ) -> bytes:
         """The body of an answer. RuntimeError for a status other than 2xx."""
-        self._connection.request(method, path, body, dict(headers or {}))
-        answer = self._connection.getresponse()
+        try:
+            answer = self._answer(method, path, body, headers or {})
+        except (RemoteDisconnected, ConnectionError):  # a server may close what was idle for a minute
+            self.close()
+            answer = self._answer(method, path, body, headers or {})
         content = answer.read()
         if answer.status // 100 != 2:
             raise RuntimeError(f"{self.name} answers {path[:200]} with {answer.status}: {content[:300]!r}")
         return content
+
+    def _answer(self, method: str, path: str, body: bytes, headers: Mapping[str, str]) -> HTTPResponse:
+        self._connection.request(method, path, body, dict(headers))
+        return self._connection.getresponse()
 
     def raw(self, path: str, **parameters: str) -> bytes:
         """An answer of the API as it comes."""
