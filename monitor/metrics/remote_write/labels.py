@@ -101,18 +101,17 @@ def _pair_cost(raw: bytes, _pair: Pair) -> int:
 
 
 def checked(pairs: list[Pair]) -> Labels | Flaw:
-    """A received label set, canonical (empty values dropped) or flawed.
+    """A received label set, canonical (sorted, empty values dropped) or flawed.
 
-    Names must be sorted, unique and not empty, and there must be a metric name.
+    Names must be unique and not empty, and there must be a metric name. Senders should sort, but not all do, and
+    Prometheus does not mind either.
     """
-    previous = ""
-    for name, _ in pairs:
-        if name <= previous:
-            if not name:
-                return Flaw("empty_label_name", shown(pairs))
-            return Flaw("duplicate_label" if name == previous else "unsorted_labels", shown(pairs))
-        previous = name
-    labels = tuple([pair for pair in pairs if pair[1]])
+    names = [name for name, _ in pairs]
+    if "" in names:
+        return Flaw("empty_label_name", shown(pairs))
+    if len(set(names)) != len(names):
+        return Flaw("duplicate_label", shown(pairs))
+    labels = tuple(sorted([pair for pair in pairs if pair[1]]))
     if not any(name == "__name__" for name, _ in labels):
         return Flaw("no_metric_name", shown(pairs))
     return labels

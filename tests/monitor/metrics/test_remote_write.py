@@ -149,7 +149,6 @@ def test_content_types_of_1_0(content_type: str) -> None:
     [
         [("__name__", "up"), ("", "x")],
         [("__name__", "up"), ("a", "1"), ("a", "2")],
-        [("__name__", "up"), ("b", "1"), ("a", "2")],
         [("a", "1")],
         [("__name__", "")],
         [],
@@ -163,6 +162,16 @@ def test_label_sets_that_are_not_canonical_are_refused(pairs: list[tuple[str, st
 
 def test_a_label_with_an_empty_value_is_no_label() -> None:
     assert read(body_of([("__name__", "up"), ("a", "")])).labels == ((("__name__", "up"),),)
+
+
+def test_labels_may_come_in_any_order() -> None:
+    labels = make_labels({"a": "1", "b": "2"}, "up")
+    for pairs in (
+        list(labels),
+        list(reversed(labels)),
+        [("b", "2"), ("c", ""), ("__name__", "up"), ("a", "1")],
+    ):
+        assert read(body_of(pairs)).labels == (labels,)
 
 
 def test_a_series_without_samples_is_left_out() -> None:
@@ -184,7 +193,7 @@ def test_2_0_is_read_through_its_symbols() -> None:
     assert (block.timestamps.tolist(), block.values.tolist()) == ([7], [2.5])
 
 
-@pytest.mark.parametrize("refs", [[1], [1, 99], [3, 4], [3, 4, 1, 2], [0, 2]])
+@pytest.mark.parametrize("refs", [[1], [1, 99], [3, 4], [1, 2, 0, 2], [1, 2, 3, 4, 3, 4]])
 def test_2_0_with_references_that_make_no_label_set_is_refused(refs: list[int]) -> None:
     with pytest.raises(IngestError) as caught:
         read(request_v2(refs), V2)

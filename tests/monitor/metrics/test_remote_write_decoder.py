@@ -15,29 +15,34 @@ from monitor.metrics.remote_write import CONTENT_TYPE, Decoder, Received, Reques
 from tests.monitor.metrics.wire import (
     NOW,
     by_protobuf,
+    by_protobuf_v2,
     field,
     label,
     messages,
+    messages_v2,
     packed,
     sample,
     triples,
     varint,
 )
 
+V1 = CONTENT_TYPE
+V2 = f"{CONTENT_TYPE};proto=io.prometheus.write.v2.Request"
 
-def read(decoder: Decoder, raw: bytes) -> Received:
-    return decoder.decode(packed(raw), content_type=CONTENT_TYPE, content_encoding="snappy")
+
+def read(decoder: Decoder, raw: bytes, kind: str = V1) -> Received:
+    return decoder.decode(packed(raw), content_type=kind, content_encoding="snappy")
 
 
-def agrees(decoder: Decoder, raw: bytes) -> None:
+def agrees(decoder: Decoder, raw: bytes, kind: str = V1) -> None:
     """The decoder reads what protobuf reads, and refuses what protobuf refuses."""
-    expected = by_protobuf(raw)
+    expected = by_protobuf(raw) if kind == V1 else by_protobuf_v2(raw)
     if expected is None:
         with pytest.raises(IngestError) as caught:
-            read(decoder, raw)
+            read(decoder, raw, kind)
         assert caught.value.status == 400
         return
-    received = read(decoder, raw)
+    received = read(decoder, raw, kind)
     assert triples(received.block) == expected[0]
     assert {reason: refusal.samples for reason, refusal in received.refusals.items()} == expected[1]
 
@@ -50,13 +55,22 @@ def test_any_message_is_read_as_protobuf_reads_it(raw: bytes) -> None:
     agrees(decoder, raw)
 
 
-@given(st.data())
+@given(messages_v2())
 @settings(max_examples=300)
-def test_damaged_messages_are_read_as_protobuf_reads_them(data: st.DataObject) -> None:
+def test_any_message_of_2_0_is_read_as_protobuf_reads_it(raw: bytes) -> None:
+    decoder = Decoder()
+    agrees(decoder, raw, V2)
+    agrees(decoder, raw, V2)
+
+
+@pytest.mark.parametrize("kind", [V1, V2])
+@given(data=st.data())
+@settings(max_examples=200)
+def test_damaged_messages_are_read_as_protobuf_reads_them(kind: str, data: st.DataObject) -> None:
     """After the sound one, whose labels and layout the decoder then knows."""
     decoder = Decoder()
-    raw = bytearray(data.draw(messages()))
-    agrees(decoder, bytes(raw))
+    raw = bytearray(data.draw(messages() if kind == V1 else messages_v2()))
+    agrees(decoder, bytes(raw), kind)
     for _ in range(4):
         damaged = bytearray(raw)
         for _ in range(data.draw(st.integers(1, 3))):
@@ -66,7 +80,7 @@ def test_damaged_messages_are_read_as_protobuf_reads_them(data: st.DataObject) -
                     st.sampled_from([0, 1, 9, 10, 16, 18, 0x7F, 0x80, 0xFF]) | st.integers(0, 255)
                 )
         cut = data.draw(st.integers(0, 8))
-        agrees(decoder, bytes(damaged[: len(damaged) - cut] if cut < 3 else damaged))
+        agrees(decoder, bytes(damaged[: len(damaged) - cut] if cut < 3 else damaged), kind)
 
 
 def series(number: int, *samples: bytes) -> bytes:
