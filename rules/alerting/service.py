@@ -115,23 +115,22 @@ class AlertingService:
         self._every("alerting-prune", 86_400.0, self._prune, 600.0)
 
     def reload_changed(self) -> bool:
-        """Reload when a rule file came, went or changed; whether it was reloaded."""
+        """Reload when a rule file came, went or changed; whether it did."""
         seen = self._signature()
         if seen == self._seen:
             return False
         self._seen = seen
-        return not self.reload()
+        self.reload()
+        return True
 
     def reload(self) -> list[RuleFileError]:
-        """Read all rule files again. With any fault everything stays as it was, and the faults are returned."""
-        groups, faults = self._read()
-        if faults:
-            _log.error("rules not reloaded", faults=len(faults))
-            return faults
-        self.faults = []
+        """Read all rule files again; returns what is wrong. The rules of a file that is wrong stay as they were."""
+        groups, self.faults = self._read()
+        wrong = {fault.where.partition(":")[0] for fault in self.faults}
+        groups += [s.group for s in self.engine.groups.values() if s.group.file in wrong]
         self.engine.load(groups)
         self._schedule()
-        return []
+        return self.faults
 
     def _schedule(self) -> None:
         """One job a group; jobs of groups that are gone end."""

@@ -24,7 +24,7 @@ from monitor.model import WHOLE_CITY
 from monitor.service import Runtime
 from rules.alerting.desk import SqlDesk
 from rules.alerting.interface import AlertFilter, AlertState
-from rules.alerting.service import EXTENSION, AlertingService, build
+from rules.alerting.service import EXTENSION, AlertingService, build, external_labels
 
 BASE = "/alertmanager/api/v2"
 
@@ -109,7 +109,7 @@ def test_the_rules_are_offered_to_the_prometheus_endpoints(client: FlaskClient) 
 
 def test_jobs_are_scheduled_and_removed(runtime: Runtime, service: AlertingService) -> None:
     names = runtime.schedule.names()
-    assert len(names) == len(service.engine.groups) + 4
+    assert len(names) == len(service.engine.groups) + 5
     service.stop()
     assert runtime.schedule.names() == []
 
@@ -128,6 +128,58 @@ def test_extra_rules_and_a_bad_file_beside_them(runtime: Runtime, tmp_path: Path
     assert "mine" in names
     assert "bad" not in names
     assert ["bad.yml:4" in str(fault) for fault in service.faults] == [True]
+
+
+def test_rule_files_are_read_again_when_they_change(runtime: Runtime, tmp_path: Path) -> None:
+    def rule(name: str) -> str:
+        return f"groups:\n- name: {name}\n  rules:\n  - alert: {name}\n    expr: vector(1)\n"
+
+    one, two = tmp_path / "one.yml", tmp_path / "two.yml"
+    one.write_text(rule("a"))
+    two.write_text(rule("b"))
+    service = build(replace(runtime, settings=replace(runtime.settings, rules_folder=str(tmp_path))))
+    service.start()
+
+    def loaded() -> set[str]:
+        assert {n for n in runtime.schedule.names() if n.startswith("rules:")} == {
+            f"rules:{key}" for key in service.engine.groups
+        }
+        return {status.group.name for status in service.engine.groups.values()} & set("abcd")
+
+    everything(service)
+    assert not service.reload_changed()
+    one.write_text(rule("c") + "  - alert: wrong\n")
+    two.write_text(rule("d").replace("rules:", "limit: 5\n  rules:"))
+    assert service.reload_changed()
+    assert loaded() == {"a", "d"}, "the file that is wrong stays as it was"
+    assert [f"{one}:6" in str(fault) for fault in service.faults] == [True]
+    one.unlink()
+    assert service.reload_changed()
+    assert (loaded(), service.faults) == ({"d"}, [])
+    service.stop()
+
+
+def test_alert_texts_know_the_installation(runtime: Runtime, tmp_path: Path) -> None:
+    (tmp_path / "x.yml").write_text(
+        "groups:\n- name: x\n  rules:\n  - alert: X\n    expr: vector(1)\n"
+        "    annotations: {text: '{{ externalURL }} {{ $externalURL }} {{ $externalLabels.city }}'}\n"
+    )
+    settings = replace(
+        runtime.settings,
+        rules_folder=str(tmp_path),
+        external_url="https://noc.example/",
+        external_labels="city=杭州, net = wan",
+    )
+    service = build(replace(runtime, settings=settings))
+    service.start()
+    everything(service)
+    service.stop()
+    (alert,) = [alert for alert in service.view.alerts() if alert["labels"]["alertname"] == "X"]
+    assert alert["annotations"]["text"] == "https://noc.example https://noc.example 杭州"
+    assert "city" not in alert["labels"]
+    assert external_labels("") == ()
+    with pytest.raises(InputError, match="external_labels"):
+        external_labels("a=b,c d=e")
 
 
 def test_a_folder_that_is_not_there(runtime: Runtime) -> None:
@@ -150,7 +202,17 @@ def test_collectors_are_judged(runtime: Runtime, service: AlertingService, clock
 def test_own_metrics(runtime: Runtime, service: AlertingService) -> None:
     everything(service)
     text = generate_latest(runtime.registry).decode()
-    assert 'zhishou_rule_group_failing{group="devices.yml;devices"} 0.0' in text
+    group = '{group="devices.yml;devices"}'
+    values = dict(line.rsplit(" ", 1) for line in text.splitlines() if line.startswith("zhishou_rule"))
+    assert float(values[f"zhishou_rule_group_failing{group}"]) == 0
+    assert float(values[f"zhishou_rule_group_iterations_total{group}"]) == 1
+    assert float(values[f"zhishou_rule_group_iterations_missed_total{group}"]) == 0
+    rules = float(values[f"zhishou_rule_group_rules{group}"])
+    assert rules == float(values[f"zhishou_rule_evaluations_total{group}"]) > 0
+    assert float(values[f"zhishou_rule_evaluation_failures_total{group}"]) == 0
+    assert float(values[f"zhishou_rule_group_duration_seconds_total{group}"]) > 0
+    assert float(values[f"zhishou_rule_group_interval_seconds{group}"]) > 0
+    assert 'zhishou_alerts{state="firing"} 0.0' in text
 
 
 def test_alertmanager_alerts_and_groups(
