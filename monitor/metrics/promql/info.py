@@ -125,7 +125,10 @@ def _choices(metrics: Sequence[tuple[Sequence[Labels], Ints]], steps: int) -> li
     if not metrics:
         return [_Choice(np.arange(steps), ())]
     chosen = np.stack([newest for _, newest in metrics], axis=1)
-    combinations, codes = np.unique(chosen, axis=0, return_inverse=True)
+    if bool((chosen == chosen[0]).all()):
+        combinations, codes = chosen[:1], np.zeros(steps, np.int64)
+    else:
+        combinations, codes = np.unique(chosen, axis=0, return_inverse=True)
     return [
         _Choice(
             np.flatnonzero(codes.ravel() == code),

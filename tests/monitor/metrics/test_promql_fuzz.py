@@ -181,10 +181,13 @@ def differences(peer: Peer, seed: int, count: int, pool: ThreadPoolExecutor, fol
     answers = pool.map(lambda question: theirs(peer.client, question), questions)
     expected = list(zip(questions, answers, strict=True))
     for where, store in stores(block, folder / prefix):
-        engine = PromqlEngine(store)
-        for question, answer in expected:
-            if found := difference(question, answer, ours(engine, question)):
-                yield f"seed {seed}: {where}: {question}: {found}"
+        for how, engine in (
+            ("few", PromqlEngine(store, many=1 << 40)),
+            ("many", PromqlEngine(store, many=0)),
+        ):
+            for question, answer in expected:
+                if found := difference(question, answer, ours(engine, question)):
+                    yield f"seed {seed}: {where}, as {how} series: {question}: {found}"
 
 
 def ask(peer: Peer, count: int, seed: int, folder: Path) -> None:

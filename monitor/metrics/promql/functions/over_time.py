@@ -97,18 +97,21 @@ def _take(windows: Windows, *, newest: bool) -> tuple[Floats, Bools]:
 
 
 def _spread(*, root: bool) -> Reduce:
+    """In two passes: the mean, then the squares around it, less what rounding of the mean adds to them."""
+
     def reduce(windows: Windows, budget: Budget) -> tuple[Floats, Bools]:
         values = windows.samples.values
-        mean, mean_lost, square, square_lost = zeros(windows), zeros(windows), zeros(windows), zeros(windows)
-        for count, (valid, index) in enumerate(positions(windows, budget), start=1):
-            value = values[index].astype(np.longdouble)
-            delta = value - (mean + mean_lost)
-            step = np.asarray(delta / count, np.longdouble)
-            mean, mean_lost = compensated(mean, mean_lost, step, valid)
-            term = np.asarray(delta * (value - (mean + mean_lost)), np.longdouble)
-            square, square_lost = compensated(square, square_lost, term, valid)
-        variance = ((square + square_lost) / lengths(windows)).astype(np.float64)
-        return np.sqrt(variance) if root else variance, lengths(windows) > 0
+        size = lengths(windows)
+        total, present = _sum(windows, budget)
+        mean = total / size
+        squares: Floats = np.zeros(mean.shape)
+        rest = squares
+        for valid, index in positions(windows, budget):
+            apart = np.where(valid, values[index] - mean, 0.0)
+            squares = squares + apart * apart
+            rest = rest + apart
+        variance = np.maximum(squares - rest * rest / size, 0.0) / size
+        return np.sqrt(variance) if root else variance, present
 
     return reduce
 
