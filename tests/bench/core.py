@@ -1,8 +1,8 @@
 """The metric part of our core as a process of its own: `python -m tests.bench.core FOLDER PORT NOW`.
 
 The Prometheus API over a LocalStore, served by waitress as the core does, but on a loopback port and by a clock that
-begins at NOW, in ms: the data of a bench ends at an even hour, which may be some time ago. `POST /bench/maintain` is
-what the core does every minute.
+begins at NOW, in ms: the data of a bench ends at an even hour, which may be some time ago. `POST /bench/maintain?now=NOW`
+sets the clock and does what the core does every minute.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from flask import Flask
+from flask import Flask, request
 from waitress import serve
 
 from monitor.clock import SystemClock
@@ -25,6 +25,10 @@ class ShiftedClock:
 
     def __init__(self, now_ms: int) -> None:
         self._clock = SystemClock()
+        self.set(now_ms)
+
+    def set(self, now_ms: int) -> None:
+        """Make it another time."""
         self._shift = now_ms - self._clock.now_ms()
 
     def now_ms(self) -> int:
@@ -44,6 +48,7 @@ def main() -> None:
     app.register_blueprint(prometheus_api(store, PromqlEngine(store), clock, targets=list))
 
     def maintain() -> str:
+        clock.set(int(request.args["now"]))
         store.maintain()
         return "done\n"
 

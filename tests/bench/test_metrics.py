@@ -220,7 +220,7 @@ def test_our_core_takes_a_load_and_keeps_it_when_killed(even: Dataset, tmp_path:
     with ExitStack() as stack:
         ours = sides.start(stack, tmp_path, [sides.OURS], END)[sides.OURS]
         sides.load([ours], bulk(even, Writer(even.labels), END - 20 * MINUTE, END))
-        assert ours.request("POST", "/bench/maintain") == b"done\n"
+        assert ours.request("POST", f"/bench/maintain?now={END}") == b"done\n"
         result = ours.ask("query", query="count(up)", time=sides.seconds(END - 5))["result"]
         assert isinstance(result, list)
         assert result[0]["value"][1] == "20"

@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from monitor.clock import ManualClock
+from monitor.metrics.chunks import SLOT_MS
 from monitor.metrics.promql.engine import PromqlEngine
 from monitor.metrics.store import LocalStore
 from tests.bench.metrics import sides
@@ -28,7 +29,7 @@ class City:
         self.size, self.end, self.folder = size, end, folder
         self.data = plain(size.devices, end - size.hours * HOUR, end)
         self.writer = Writer(self.data.labels)
-        self.clock = ManualClock(end)
+        self.clock = ManualClock(self.data.start_ms)
         self.store = LocalStore(folder / "own", self.clock)
         stack.callback(self.store.close)
         self.engine = PromqlEngine(self.store)
@@ -46,11 +47,15 @@ class City:
         self._load(self.tail, self.end)
 
     def settle(self) -> None:
-        """What the core does every minute, done now: the oldest hours are sealed. Peers show what they hold."""
+        """What the core does every minute, done at the end of the data. Peers show what they hold."""
+        self._maintain(self.end)
         for side in self.sides.values():
             side.flush()
+
+    def _maintain(self, now_ms: int) -> None:
+        self.clock.advance((now_ms - self.clock.now_ms()) / 1000)
         self.store.maintain()
-        self.ours.request("POST", "/bench/maintain")
+        self.ours.request("POST", f"/bench/maintain?now={now_ms}")
 
     def bodies(self, start_ms: int, end_ms: int, devices: int, *, zeros: bool = True) -> Iterator[bytes]:
         """Requests of one sample a series of so many devices."""
@@ -61,8 +66,11 @@ class City:
         say(
             f"loading {(end_ms - start_ms) // MINUTE} samples of {self.size.series:,} series into {', '.join(self.sides)}"
         )
-        sides.load(self.sides.values(), bulk(self.data, self.writer, start_ms, end_ms))
-        append(self.store, self.data, start_ms, end_ms)
+        for at in range(start_ms // SLOT_MS * SLOT_MS, end_ms, SLOT_MS):  # sealed as it would be by the core
+            begin, end = max(at, start_ms), min(at + SLOT_MS, end_ms)
+            self._maintain(end)
+            sides.load(self.sides.values(), bulk(self.data, self.writer, begin, end))
+            append(self.store, self.data, begin, end)
 
 
 def bulk(data: Dataset, writer: Writer, start_ms: int, end_ms: int) -> Iterator[bytes]:
