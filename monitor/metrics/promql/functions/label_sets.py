@@ -29,6 +29,8 @@ from monitor.metrics.series import Listed
 
 _REFERENCE = re.compile(r"\$(?:(\$)|(\w+)|\{(\w+)\})")
 _NUMBERS = re.compile(r"(\d+)")
+_LONGEST = 1 << 16  # characters of one label value
+_LONGEST_OF_ALL = 1 << 25  # of all that one call makes; nested calls would multiply them without end
 
 
 def _with_label(labels: Labels, name: str, value: str) -> Labels:
@@ -48,8 +50,12 @@ def _relabel(
 
     def work_out() -> tuple[Listed, Bools]:
         labels, changed = [], []
+        made = 0
         for item in table.labels:
             value = change(dict(item))
+            made += len(value or "")
+            if made > _LONGEST_OF_ALL:
+                raise execution_error(f"{call.name}() makes more than {_LONGEST_OF_ALL} characters of labels")
             labels.append(item if value is None else _with_label(item, target, value))
             changed.append(value is not None)
         return Listed(labels), np.array(changed, np.bool_)
@@ -62,16 +68,31 @@ def _relabel(
 def _expand(template: str, match: Any) -> str:
     """Go's Regexp.Expand: $1, ${1}, $name, ${name}, $$; an unknown group is empty."""
 
+    made = 0
+
     def one(reference: re.Match[str]) -> str:
-        if reference.group(1):
-            return "$"
-        name = reference.group(2) or reference.group(3)
-        try:
-            return match.group(int(name) if name.isdigit() else name) or ""
-        except (IndexError, KeyError):
-            return ""
+        nonlocal made
+        text = _group(reference, match)
+        made += len(text)
+        _check_length(made)
+        return text
 
     return _REFERENCE.sub(one, template)
+
+
+def _group(reference: re.Match[str], match: Any) -> str:
+    if reference.group(1):
+        return "$"
+    name = reference.group(2) or reference.group(3)
+    try:
+        return match.group(int(name) if name.isdigit() else name) or ""
+    except (IndexError, KeyError):
+        return ""
+
+
+def _check_length(characters: int) -> None:
+    if characters > _LONGEST:
+        raise execution_error(f"a label value would have more than {_LONGEST} characters")
 
 
 def _label_replace(context: Context, call: Call, args: Sequence[Value]) -> Table:
@@ -100,7 +121,9 @@ def _label_join(context: Context, call: Call, args: Sequence[Value]) -> Table:
         raise execution_error("invalid source label name in label_join(): ")
 
     def change(labels: Mapping[str, str]) -> str:
-        return separator.join(labels.get(source, "") for source in sources)
+        values = [labels.get(source, "") for source in sources]
+        _check_length(sum(map(len, values)) + len(separator) * len(values))
+        return separator.join(values)
 
     return _relabel(context, table_of(args[0]), call, target, change)
 

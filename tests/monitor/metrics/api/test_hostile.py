@@ -98,6 +98,22 @@ def test_a_bad_body_is_refused(client: FlaskClient) -> None:
     assert answer.get_json()["errorType"] == "bad_data"
 
 
+@pytest.mark.parametrize(
+    "call",
+    [
+        "label_replace({}, 'device', '" + "$1" * 10 + "', 'device', '(.*)')",
+        "label_join({}, 'device', '', " + ", ".join(["'device'"] * 10) + ")",
+    ],
+)
+def test_labels_do_not_grow_without_end(client: FlaskClient, call: str) -> None:
+    query = "up"
+    for _ in range(12):
+        query = call.format(query)
+    answer = client.post(f"{API}/query", data={"query": query})
+    assert (answer.status_code, answer.get_json()["errorType"]) == (422, "execution")
+    assert "more than 65536 characters" in answer.get_json()["error"]
+
+
 def test_an_answer_too_large_to_send_is_refused(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(queries, "MOST_POINTS", 20)
     for path, status in (
