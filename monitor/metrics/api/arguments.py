@@ -15,6 +15,7 @@ from monitor.metrics.promql.compile import selector_matchers
 
 _MAX_FORM = 1 << 20
 _MAX_FIELDS = 10_000
+_MAX_SELECTORS = 256
 _FORM_TYPE = "application/x-www-form-urlencoded"
 
 
@@ -62,8 +63,13 @@ class Arguments:
 
     def selections(self, name: str = "match[]") -> list[tuple[Matcher, ...]]:
         """Series selectors."""
+        texts = self.texts(name)
+        if len(texts) > _MAX_SELECTORS:
+            raise QueryError(
+                f'invalid parameter "{name}": given {len(texts)} times, at most {_MAX_SELECTORS}'
+            )
         found = []
-        for text in self.texts(name):
+        for text in texts:
             if text.lstrip().startswith("("):
                 raise QueryError(f'invalid parameter "{name}": unexpected "(" before a series selector')
             found.append(selector_matchers(text, Limits()))

@@ -73,6 +73,7 @@ def test_refused_with_a_reason(client: FlaskClient, name: str) -> None:
         "series?match[]=%ed%a0%80",
         "label/a/values?limit=" + "9" * 5000,
         "labels?limit=1e3",
+        "series?" + "match[]=up&" * 1000,
         "series?" + "&".join(["match[]=" + quote('up{a=~"(x{1000}){1000}"}')] * 3),
     ],
 )
