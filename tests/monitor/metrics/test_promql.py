@@ -34,8 +34,8 @@ from tests.monitor.metrics.test_promql_conformance import judge
 OWN_CASES = list(promqltest.cases(Path(__file__).with_name("promql_cases.test")))
 
 
-@pytest.fixture
-def engine() -> Iterator[PromqlEngine]:
+@pytest.fixture(params=[0, 1 << 40], ids=["many", "few"])
+def engine(request: pytest.FixtureRequest) -> Iterator[PromqlEngine]:
     store = MemoryStore()
     store.append(
         block_of(
@@ -44,7 +44,7 @@ def engine() -> Iterator[PromqlEngine]:
             for minute in range(31)
         )
     )
-    yield PromqlEngine(store)
+    yield PromqlEngine(store, many=request.param)
     store.close()
 
 

@@ -17,8 +17,8 @@ from monitor.metrics.promql import PromqlEngine
 SERIES = 60
 
 
-@pytest.fixture(scope="module")
-def engine() -> Iterator[PromqlEngine]:
+@pytest.fixture(scope="module", params=[0, 1 << 40], ids=["many", "few"])
+def engine(request: pytest.FixtureRequest) -> Iterator[PromqlEngine]:
     store = MemoryStore()
     store.append(
         block_of(
@@ -27,7 +27,7 @@ def engine() -> Iterator[PromqlEngine]:
             for minute in range(61)
         )
     )
-    yield PromqlEngine(store)
+    yield PromqlEngine(store, many=request.param)
     store.close()
 
 
@@ -52,7 +52,7 @@ def refusal(engine: PromqlEngine, expression: str, limits: Limits | None = None)
 def test_memory_is_estimated_before_it_is_taken(engine: PromqlEngine, expression: str) -> None:
     wrapped = f"sum({expression})" if not expression.startswith("x[") else f"sum(max_over_time({expression}))"
     assert engine.range(wrapped, 0, 3_600_000, 60_000) is not None
-    error = refusal(engine, wrapped, Limits(memory=60_000))
+    error = refusal(engine, wrapped, Limits(memory=20_000))
     assert error.kind == "execution"
     assert "memory" in str(error)
 

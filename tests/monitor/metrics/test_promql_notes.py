@@ -16,8 +16,8 @@ NOT_A_COUNTER = (
 )
 
 
-@pytest.fixture
-def engine() -> Iterator[PromqlEngine]:
+@pytest.fixture(params=[0, 1 << 40], ids=["many", "few"])
+def engine(request: pytest.FixtureRequest) -> Iterator[PromqlEngine]:
     store = MemoryStore()
     names = ("ifHCInOctets", "sysUpTime", "requests_total")
     store.append(
@@ -30,7 +30,7 @@ def engine() -> Iterator[PromqlEngine]:
     )
     falling = (("0.1", 5.0), ("1", 3.0), ("+Inf", 9.0), ("much", 9.0))
     store.append(block_of((make_labels({"le": le}, "d_bucket"), 600_000, value) for le, value in falling))
-    yield PromqlEngine(store)
+    yield PromqlEngine(store, many=request.param)
     store.close()
 
 
