@@ -41,13 +41,14 @@ class Marks:
 @dataclass(frozen=True, slots=True)
 class State:
     """Sealing `seal` is the last finished one: what was older than `boundary_ms` and logged in segments before
-    `segment` is in the day files.
+    `segment` is in the day files. `named` series have names in the catalog.
     """
 
     seal: int
     boundary_ms: int
     segment: int
     marks: Marks
+    named: int = 0
 
 
 @dataclass(slots=True)
@@ -98,6 +99,9 @@ class Catalog:
                 loaded.damaged += 1
             else:
                 loaded.state = _unpack_state(state)
+                if loaded.state.named > len(loaded.names) and not loaded.damaged:
+                    _log.error("names are missing in the catalog", named=loaded.state.named)
+                    loaded.damaged += 1
         return loaded
 
     def _set_aside(self, path: Path, data: bytes, damaged: int) -> None:
@@ -115,7 +119,7 @@ class Catalog:
             self._append(b"".join([wrap(MAGIC, frame) for frame in frames]))
         self._live += len(new) - len(gone)
         self._dead += len(gone)
-        replace_file(self._state, wrap(MAGIC, _pack_state(state)), self._disk)
+        replace_file(self._state, wrap(MAGIC, _pack_state(state, self._live)), self._disk)
 
     def _append(self, data: bytes) -> None:
         created = not self._names.exists()
@@ -150,9 +154,9 @@ def _name_frames(names: Sequence[tuple[int, Labels]]) -> list[bytes]:
     return [b"N" + pack_names(names[at : at + _NAMES_A_FRAME]) for at in range(0, len(names), _NAMES_A_FRAME)]
 
 
-def _pack_state(state: State) -> bytes:
+def _pack_state(state: State, named: int) -> bytes:
     marks = state.marks
-    numbers = orjson.dumps([state.seal, state.boundary_ms, state.segment])
+    numbers = orjson.dumps([state.seal, state.boundary_ms, state.segment, named])
     return b"S" + pack_sections(
         (
             numbers,
@@ -166,5 +170,5 @@ def _pack_state(state: State) -> bytes:
 def _unpack_state(payload: bytes) -> State:
     numbers, first, last, value = unpack_sections(payload[1:])
     marks = Marks(unpack_numbers(first), unpack_numbers(last), np.frombuffer(value, "<f8").copy())
-    seal, boundary_ms, segment = orjson.loads(numbers)
-    return State(seal, boundary_ms, segment, marks)
+    seal, boundary_ms, segment, named = orjson.loads(numbers)
+    return State(seal, boundary_ms, segment, marks, named)

@@ -85,7 +85,13 @@ class ChunkStore:
     def forget_after(self, seal: int) -> None:
         """Remove what is not valid: files of sealings later than `seal`, and those another file has replaced."""
         for day, files in self._files.items():
-            replaced = {name for file in files if file.level for name in file.about().replaces}
+            replaced = {
+                name
+                for file in files
+                if file.level
+                for name in file.about().replaces
+                if name != file.path.name
+            }
             self._remove(day, [f for f in files if f.seal > seal or f.path.name in replaced])
 
     def replace(self, day_ms: int, old: Sequence[ChunkFile], new: Path) -> None:

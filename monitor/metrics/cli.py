@@ -1,9 +1,11 @@
-"""`zhishou query` and `zhishou query-range`: PromQL on the command line, printed as promtool does."""
+"""`zhishou query`, `query-range`: PromQL on the command line as promtool prints it; `zhishou metrics`: the files."""
 
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import click
@@ -11,6 +13,7 @@ import orjson
 
 from monitor.metrics.client import Answer, PrometheusClient
 from monitor.metrics.notation import duration_ms, seconds, time_ms
+from monitor.metrics.snapshot import snapshot, verify
 from monitor.settings import load_settings
 
 Command = Callable[..., None]
@@ -114,3 +117,40 @@ def _metric(labels: Mapping[str, str]) -> str:
     inside = ", ".join(quoted)
     name = labels.get("__name__", "")
     return f"{name}{{{inside}}}" if inside or not name else name
+
+
+@click.group()
+def metrics() -> None:
+    """Look after the files of the metric store."""
+
+
+_DATA = click.option(
+    "--data",
+    metavar="DIR",
+    help="Data folder of the core, running or not [default: $ZHISHOU_DATA or ./data].",
+)
+
+
+@metrics.command("snapshot")
+@click.argument("folder", metavar="FOLDER", type=click.Path(path_type=Path))
+@_DATA
+def take_snapshot(folder: Path, data: str | None) -> None:
+    """Copy the metric store to a new FOLDER while it goes on; the copy opens as a store."""
+    snapshot(load_settings(flags={"data": data}).folder / "metrics", folder)
+    click.echo(f"{folder}: complete")
+
+
+@metrics.command("verify")
+@_DATA
+@click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
+def check_files(data: str | None, as_json: bool) -> None:
+    """Read every checksum of the metric store; exit code 1 when something is damaged."""
+    found = verify(load_settings(flags={"data": data}).folder / "metrics")
+    if as_json:
+        click.echo(orjson.dumps(found, option=orjson.OPT_INDENT_2))
+    else:
+        for damage in found.damage:
+            click.echo(f"{damage.file}: offset {damage.offset}: {damage.reason}")
+        state = f"{len(found.damage)} damaged" if found.damage else "no damage"
+        click.echo(f"{found.files} files, {found.frames} frames, {found.bytes} bytes: {state}")
+    sys.exit(1 if found.damage else 0)

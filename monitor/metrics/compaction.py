@@ -86,10 +86,10 @@ def compact(
     not, for their names would have to be kept for years.
     """
     files = history.raw.files.get(day_ms, ())
-    if not files:
+    if not any(file.level == 0 for file in files):
         return 0
     seal = max(file.seal for file in files)
-    about = About(seal, 1, now_ms, [file.path.name for file in files])
+    about = About(seal, 1, now_ms, _others(files, file_name(seal, 1)))
     steps = {FIVE_MINUTES_MS: history.five_minutes, HOUR_MS: history.hours}
     with ExitStack() as held:
         raw = held.enter_context(ChunkWriter(history.raw.path(day_ms) / file_name(seal, 1), about, disk))
@@ -117,10 +117,14 @@ def compact(
     return outputs.samples
 
 
+def _others(files: Sequence[ChunkFile], own: str) -> list[str]:
+    """The names of the files a new one replaces; never its own, though it may take the place of its namesake."""
+    return [file.path.name for file in files if file.path.name != own]
+
+
 def _replacing(about: About, store: ChunkStore, day_ms: int) -> About:
-    names = [file.path.name for file in store.files.get(day_ms, ())]
     own = file_name(about.seal, about.level)
-    return About(about.seal, about.level, about.created_ms, [name for name in names if name != own])
+    return About(about.seal, about.level, about.created_ms, _others(store.files.get(day_ms, ()), own))
 
 
 def _finish(writer: ChunkWriter, index: SeriesIndex) -> None:

@@ -121,6 +121,16 @@ def is_torn(data: bytes, at: int, magic: bytes = MAGIC) -> bool:
     return header is not None and at + HEADER_BYTES + header[0] > len(data)
 
 
+@dataclass(frozen=True, slots=True)
+class _Unsynced:
+    """Frames that are written but not promised; `end` is the position behind them."""
+
+    end: int
+    data: bytes
+    newest_ms: int
+    segment: Segment
+
+
 class WriteAheadLog:
     """Appends frames and syncs them in groups. `append` is called under the store's lock, waiting is not."""
 
@@ -136,7 +146,9 @@ class WriteAheadLog:
         self._written = 0
         self._synced = 0
         self._wanted = 0
-        self._unsynced: deque[tuple[int, bytes, int]] = deque()
+        self._unsynced: deque[_Unsynced] = deque()
+        self._rotated: list[int] = []
+        self._new_name = False
         self._failed: OSError | None = None
         self._retry_at = 0.0
         self._retry_seconds = _FIRST_RETRY_SECONDS
@@ -200,7 +212,7 @@ class WriteAheadLog:
             segment.size += len(data)
             segment.newest_ms = max(segment.newest_ms, newest_ms)
             self._written += len(data)
-            self._unsynced.append((self._written, data, newest_ms))
+            self._unsynced.append(_Unsynced(self._written, data, newest_ms, segment))
 
     def _undo(self, segment: Segment) -> None:
         """Take back a half-written frame; if not even that works the segment is given up."""
@@ -230,19 +242,13 @@ class WriteAheadLog:
             return self._last
 
     def _rotate(self) -> None:
-        if self._file >= 0:
-            failure = self._sync(os.dup(self._file))
-            if failure is not None:
-                self._fail(failure)
-                raise _storage_error(failure, self._folder)
-            self._synced = self._written
-            self._unsynced.clear()
+        """Nobody waits for the disk here: the flusher syncs the old segment and the new name."""
         path = self._next_path()
         try:
             file = _create(path)
-            sync_folder(self._folder)
         except OSError as error:
             raise _storage_error(error, path) from error
+        self._new_name = True
         self._go_on(file, Segment(path))
 
     def _next_path(self) -> Path:
@@ -250,7 +256,7 @@ class WriteAheadLog:
 
     def _go_on(self, file: int, segment: Segment) -> None:
         if self._file >= 0:
-            os.close(self._file)
+            self._rotated.append(self._file)
         self._file = file
         self._last += 1
         self.segments.append(segment)
@@ -258,14 +264,14 @@ class WriteAheadLog:
     def _reopen(self) -> None:
         """After a failure: write every frame that is not promised yet to a new segment.
 
-        What the kernel could not write it may forget while it says all is well from then on, so the old file is
-        trusted only as far as it was synced before.
+        What the kernel could not write it may forget while it says all is well from then on, so the old files are
+        trusted only as far as they were synced before.
         """
         path = self._next_path()
         file = -1
         try:
             file = _create(path)
-            write_all(self._disk, file, b"".join([data for _, data, _ in self._unsynced]))
+            write_all(self._disk, file, b"".join([one.data for one in self._unsynced]))
             self._disk.sync(file)
             sync_folder(self._folder)
         except OSError as error:
@@ -275,20 +281,32 @@ class WriteAheadLog:
             self._retry_seconds = min(2 * self._retry_seconds, _LAST_RETRY_SECONDS)
             self._fail(error)
             return
-        size = sum(len(data) for _, data, _ in self._unsynced)
-        old = self.segments[-1]
-        old.size -= size
-        try:
-            os.ftruncate(self._file, old.size)
-        except OSError as error:
-            _log.warning("cannot cut a segment that was given up", segment=old.path.name, error=str(error))
-        newest = max((newest_ms for _, _, newest_ms in self._unsynced), default=-(2**62))
+        self._cut_back()
+        size = sum(len(one.data) for one in self._unsynced)
+        newest = max((one.newest_ms for one in self._unsynced), default=-(2**62))
         self._go_on(file, Segment(path, size, newest))
+        self._close_rotated()
         self._synced = self._written
         self._unsynced.clear()
         self._failed = None
         self._retry_seconds = _FIRST_RETRY_SECONDS
         _log.info("the metric log is written again", segment=path.name)
+
+    def _cut_back(self) -> None:
+        """Cut the segments that were given up to what was synced, as far as the disk lets us."""
+        for one in self._unsynced:
+            one.segment.size -= len(one.data)
+        for segment in {one.segment.path: one.segment for one in self._unsynced}.values():
+            try:
+                os.truncate(segment.path, segment.size)
+            except OSError as error:
+                _log.warning(
+                    "cannot cut a segment that was given up", path=str(segment.path), error=str(error)
+                )
+
+    def _close_rotated(self) -> None:
+        while self._rotated:
+            os.close(self._rotated.pop())
 
     def _flush_loop(self) -> None:
         """Sync once a second, or at once when somebody waits: all who wait meanwhile share the next sync."""
@@ -308,25 +326,32 @@ class WriteAheadLog:
                 target = self._written
                 if target <= self._synced:
                     continue
-                descriptor = os.dup(self._file)
-            failure = self._sync(descriptor)
+                files = [*self._rotated, os.dup(self._file)]
+                self._rotated = []
+                new_name, self._new_name = self._new_name, False
+            failure = self._sync(files, new_name=new_name)
             with self._state:
                 if failure is None:
                     self._synced = max(self._synced, target)
-                    while self._unsynced and self._unsynced[0][0] <= self._synced:
+                    while self._unsynced and self._unsynced[0].end <= self._synced:
                         self._unsynced.popleft()
                 elif target > self._synced:
                     self._fail(failure)
                 self._state.notify_all()
 
-    def _sync(self, descriptor: int) -> OSError | None:
+    def _sync(self, files: list[int], *, new_name: bool) -> OSError | None:
+        """Sync and close descriptors, oldest first, then the names."""
         try:
-            self._disk.sync(descriptor)
+            for descriptor in files:
+                self._disk.sync(descriptor)
+            if new_name:
+                sync_folder(self._folder)
         except OSError as error:
             _log.error("the metric log cannot be synced", error=str(error))
             return error
         finally:
-            os.close(descriptor)
+            for descriptor in files:
+                os.close(descriptor)
         return None
 
     def position(self) -> int:
@@ -366,6 +391,7 @@ class WriteAheadLog:
                 self._closing = True
                 self._state.notify_all()
             self._thread.join()
+            self._close_rotated()
             os.close(self._file)
 
 

@@ -239,18 +239,32 @@ def test_a_disk_that_fails_again_is_tried_again_and_leaves_no_litter(tmp_path: P
     assert payloads == [b"x"]
 
 
-def test_a_sync_that_fails_while_a_segment_is_closed_counts_too(tmp_path: Path) -> None:
+def test_a_sync_that_fails_over_two_segments_loses_nothing_of_either(tmp_path: Path) -> None:
     disk = FailingDisk()
     log = WriteAheadLog(tmp_path, disk=disk, sync_seconds=60)
     log.start()
+    log.append(b"promised", 0)
+    log.wait(log.position())
     log.append(b"x", 0)
     disk.sync_error = OSError(errno.EIO, "Input/output error")
-    with pytest.raises(StorageError):
-        log.rotate()
+    log.rotate()
+    log.append(b"y", 1)
     with pytest.raises(StorageError):
         log.wait(log.position())
     with pytest.raises(StorageError):
-        log.close()
+        log.rotate()
+    disk.sync_error = None
+
+    def promised() -> bool:
+        with contextlib.suppress(StorageError):
+            log.wait(log.position())
+            return True
+        return False
+
+    wait_until(promised)
+    log.close()
+    contents = [read_frames(path.read_bytes()).payloads for path in sorted(tmp_path.glob("*.seg"))]
+    assert contents == [[b"promised"], [], [b"x", b"y"]]
 
 
 def test_several_frames_are_written_together_or_not_at_all(tmp_path: Path) -> None:
