@@ -207,7 +207,7 @@ class Backend:
 
     def _error(self, reason: str) -> BackendError:
         return BackendError(
-            f"metrics back end: {reason}",
+            reason,
             where=self.name,
             hint="check its address, credentials, certificate and the network",
             zh=f"{self.name}：指标后端不可用（{reason}）；请检查地址、凭据、证书和网络",
