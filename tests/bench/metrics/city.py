@@ -36,6 +36,7 @@ class City:
         self.sides = sides.start(stack, folder, sides.available(), end)
         self.tail = end - INGEST_SLOTS * MINUTE
         self._load(self.data.start_ms, self.tail)
+        self._maintain(end)  # what ingest will send is not ahead of the time
 
     @property
     def ours(self) -> Side:

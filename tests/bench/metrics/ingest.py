@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from functools import partial
 from itertools import pairwise
 
-from monitor.metrics import remote_write
+from monitor.metrics.remote_write import CONTENT_TYPE, Decoder
 from tests.bench.measure import ROUNDS, Measure, cpu_seconds, per_cpu_second
 from tests.bench.metrics.city import POLL_DEVICES, City, say
 from tests.bench.metrics.data import MINUTE, WIDTH
@@ -72,12 +72,12 @@ def _send(side: Side, bodies: Sequence[bytes]) -> None:
 def _alone(city: City, turns: Sequence[Sequence[bytes]], label: str) -> Measure:
     """Decoding and appending in this process, without HTTP and without waiting for the disk."""
 
+    decoder = Decoder()
+
     def take(bodies: Sequence[bytes]) -> None:
         for body in bodies:
-            block = remote_write.decode(
-                body, content_type=remote_write.CONTENT_TYPE, content_encoding="snappy"
-            )
-            city.store.append(block)
+            received = decoder.decode(body, content_type=CONTENT_TYPE, content_encoding="snappy")
+            city.store.append(received.block)
 
     rates = [per_cpu_second(city.size.series, 0, partial(take, bodies)) for bodies in turns]
     return Measure(f"{label}: decode and append alone", UNIT, "higher", statistics.median(rates[1:]))
