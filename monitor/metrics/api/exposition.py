@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
+from operator import itemgetter
 
 from monitor.metrics.api.encoding import number_tokens
 from monitor.metrics.interface import Labels
@@ -56,25 +57,32 @@ def write_text(samples: Iterable[Newest], form: TextFormat) -> str:
 
 def _lines(samples: Iterable[Newest], form: TextFormat) -> Iterator[str]:
     rows: dict[tuple[str, str], Row] = {}
+    known = _Pairs()
     for part in samples:
         tokens = number_tokens(part.values)
         for labels, at, token in zip(part.labels, part.times.tolist(), tokens, strict=True):
-            name, shown = _series(labels)
+            name, shown = _series(labels, known)
             rows.setdefault((name, shown), (name, shown, at, token.decode()))
-    for name, group in groupby(sorted(rows.values()), key=lambda row: row[0]):
+    for name, group in groupby(sorted(rows.values()), key=itemgetter(0)):
         yield f"# TYPE {name} {form.unknown}\n"
         for _, shown, at, value in group:
             yield f"{name}{shown} {value} {seconds_text(at) if form.in_seconds else at}\n"
 
 
-def _series(labels: Labels) -> tuple[str, str]:
-    name, shown = "", []
-    for label, value in labels:
-        if label == "__name__":
-            name = _allowed(value)
-        else:
-            shown.append(f'{_allowed(label)}="{value.translate(_SPECIAL)}"')
-    return name, "{" + ",".join(shown) + "}" if shown else ""
+class _Pairs(dict[tuple[str, str], str]):
+    """Labels as text. Many series share them, so that each is written once."""
+
+    def __missing__(self, pair: tuple[str, str]) -> str:
+        label, value = pair
+        text = f'{_allowed(label)}="{value.translate(_SPECIAL)}"'
+        self[pair] = text
+        return text
+
+
+def _series(labels: Labels, known: _Pairs) -> tuple[str, str]:
+    shown = ",".join([known[pair] for pair in labels if pair[0] != "__name__"])
+    name = next((value for label, value in labels if label == "__name__"), "")
+    return _allowed(name), f"{{{shown}}}" if shown else ""
 
 
 def _allowed(name: str) -> str:

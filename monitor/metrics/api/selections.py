@@ -6,11 +6,11 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import orjson
 from flask import Response
 
 from monitor.metrics.api.answers import success
 from monitor.metrics.api.arguments import read_arguments
-from monitor.metrics.api.encoding import labels_json
 from monitor.metrics.api.parts import TRUNCATED, Parts
 from monitor.metrics.errors import QueryError
 from monitor.metrics.interface import Labels, Matcher
@@ -37,7 +37,7 @@ class SelectionViews:
             for matchers in selections if start <= end else ():
                 found.update(self.parts.store.series(matchers, start, end))
             kept = sorted(found)[: most or None]
-            data = b"[%b]" % b",".join(map(labels_json, kept))
+            data = orjson.dumps([dict(labels) for labels in kept])
         return success(data, warnings=[TRUNCATED] if len(kept) < len(found) else [])
 
     def labels(self) -> Response:
