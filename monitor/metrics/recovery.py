@@ -27,6 +27,7 @@ from monitor.metrics.wal import WriteAheadLog
 
 _PORTION = 1 << 20
 _MOST_ROUNDS = 256
+_SERIES_AT_ONCE = 8192
 _log = structlog.get_logger(__name__)
 
 
@@ -77,9 +78,9 @@ def _rebuilt_state(chunks: ChunkStore, count: int) -> State:
         numbers = chunks.series_in(files)
         numbers = numbers[numbers < count]
         unknown = numbers[marks.last_ms[numbers] == -NEVER]
-        if len(unknown):
+        for at in range(0, len(unknown), _SERIES_AT_ONCE):
             wanted = np.zeros(count, np.bool_)
-            wanted[unknown] = True
+            wanted[unknown[at : at + _SERIES_AT_ONCE]] = True
             for layer in chunks.read({day: files}, wanted, -NEVER, NEVER - 1):
                 for piece in layer:
                     note(marks, piece)
