@@ -35,6 +35,15 @@ from rules.alerting.silences import Silence, silenced_until
 from rules.alerting.states import Act, Phase, Tracked, Transition, next_state
 from rules.alerting.tables import AlertRow, next_numbers, next_version
 
+_SEVERITIES: Mapping[str, Severity] = {
+    **{severity.value: severity for severity in Severity},
+    "page": Severity.CRITICAL,
+    "error": Severity.MAJOR,
+    "high": Severity.MAJOR,
+    "warning": Severity.MINOR,
+    "low": Severity.INFO,
+    "none": Severity.INFO,
+}
 _FINGERPRINTS_KEPT = 50_000
 _to_json = json.JSONEncoder(ensure_ascii=False).encode
 _OVER = frozenset({Transition.RESOLVED, Transition.VANISHED})
@@ -58,10 +67,7 @@ def fingerprint(rule_key: str, labels: Labels) -> str:
 
 def severity_of(labels: Mapping[str, str]) -> Severity:
     """The severity label on our scale; words of other scales are understood, anything else is minor."""
-    word = labels.get("severity", "").lower()
-    others = {"page": Severity.CRITICAL, "error": Severity.MAJOR, "high": Severity.MAJOR}
-    others |= {"warning": Severity.MINOR, "low": Severity.INFO, "none": Severity.INFO}
-    return Severity(word) if word in set(Severity) else others.get(word, Severity.MINOR)
+    return _SEVERITIES.get(labels.get("severity", "").lower(), Severity.MINOR)
 
 
 class Journal:

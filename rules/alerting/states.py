@@ -78,12 +78,13 @@ def step(
 def _true(
     before: Tracked | None, reading: Reading, now: int, hold_ms: int
 ) -> tuple[Tracked, Transition | None]:
-    base = before or Tracked(reading.labels, reading.annotations, reading.value, Phase.PENDING, now)
-    after = replace(
-        base, value=reading.value, annotations=reading.annotations, keep_since=None, doubtful_until=0
-    )
-    if after.phase is Phase.PENDING and now - after.active_at >= hold_ms:
-        return replace(after, phase=Phase.FIRING, fired_at=now), Transition.FIRED
+    labels, texts, value = reading.labels, reading.annotations, reading.value
+    if before is not None and before.phase is not Phase.PENDING:
+        return Tracked(labels, texts, value, before.phase, before.active_at, before.fired_at), None
+    active_at = now if before is None else before.active_at
+    if now - active_at >= hold_ms:
+        return Tracked(labels, texts, value, Phase.FIRING, active_at, now), Transition.FIRED
+    after = Tracked(labels, texts, value, Phase.PENDING, active_at)
     return after, (Transition.APPEARED if before is None else None)
 
 
