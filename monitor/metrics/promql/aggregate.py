@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from monitor.metrics.interface import Bools, Floats, Ints, Labels
 from monitor.metrics.promql import notes
-from monitor.metrics.promql.grouping import key, partition
+from monitor.metrics.promql.grouping import partition
 from monitor.metrics.promql.nodes import Aggregate
 from monitor.metrics.promql.quantile import quantile_of
 from monitor.metrics.promql.values import (
@@ -30,6 +30,7 @@ from monitor.metrics.series import Dictionary, Listed
 
 _LARGEST = np.finfo(np.float64).max
 _MOST_NOTES = 10
+_BYTES_OF_A_COUNTED_CELL = 8 * 8  # value, bits, step, column, group, and codes while they are sorted
 
 
 class Groups:
@@ -176,7 +177,7 @@ def aggregate(context: Context, node: Aggregate, table: Table, param: Value | No
     if not len(table.labels):
         return table
     if node.op == "count_values":
-        return _count_values(node, table, param)
+        return _count_values(context, node, table, param)
     groups = Groups(table, node, context.dictionary)
     values = _quantile(context, node, groups, param) if node.op == "quantile" else _SIMPLE[node.op](groups)
     return Table(groups.labels, values, groups.counts > 0, groups.dropped)
@@ -268,27 +269,31 @@ _LIMITS: Mapping[str, Callable[[Context, Aggregate, Table, Floats], Table]] = Ma
 )
 
 
-def _count_values(node: Aggregate, table: Table, param: Value | None) -> Table:
+def _count_values(context: Context, node: Aggregate, table: Table, param: Value | None) -> Table:
+    """How often each value occurs in each group: values are told apart by their bits, as their texts would be."""
     name = text_of(param if param is not None else np.zeros(0))
     if not name:
         raise execution_error('invalid label name ""')
     names = frozenset(node.labels)
-    index: dict[Labels, int] = {}
-    cells: dict[tuple[int, int], int] = {}
-    dropped: dict[int, bool] = {}
-    for column, labels in enumerate(table.labels):
-        group = [item for item in key(labels, names, keep=node.by) if item[0] != name]
-        for step in np.flatnonzero(table.present[:, column]).tolist():
-            text = plain_number(float(table.values[step, column]))
-            target = index.setdefault(tuple(sorted([*group, (name, text)])), len(index))
-            cells[step, target] = cells.get((step, target), 0) + 1
-            dropped[target] = dropped.get(target, False) or bool(table.dropped[column])
-    values = np.zeros((table.values.shape[0], len(index)))
-    for (step, target), count in cells.items():
-        values[step, target] = count
-    return Table(
-        Listed(index), values, values > 0, np.array([dropped[i] for i in range(len(index))], np.bool_)
-    )
+    counted = names - {name} if node.by else names | {name}
+    groups, group = partition([table.labels], counted, context.dictionary, keep=node.by)
+    step, column = np.nonzero(table.present)
+    context.budget.room(_BYTES_OF_A_COUNTED_CELL * len(step))
+    values = table.values[step, column]
+    bits = np.where(np.isnan(values), np.nan, values).view(np.int64)
+    different, code = np.unique(bits, return_inverse=True)
+    pairs, place = np.unique(group[column] * len(different) + code, return_inverse=True)
+    shape = (table.present.shape[0], len(pairs))
+    context.budget.charge(shape[0] * shape[1])
+    context.budget.room(2 * 8 * shape[0] * shape[1])
+    counts = np.bincount(step * len(pairs) + place, minlength=shape[0] * shape[1]).reshape(shape)
+    dropped = np.bincount(place, table.dropped[column], len(pairs)) > 0
+    texts = [plain_number(value) for value in different.view(np.float64).tolist()]
+    labels = [
+        tuple(sorted([*groups[pair // len(texts)], (name, texts[pair % len(texts)])]))
+        for pair in pairs.tolist()
+    ]
+    return Table(Listed(labels), counts.astype(np.float64), counts > 0, dropped)
 
 
 def plain_number(value: float) -> str:
