@@ -100,7 +100,11 @@ class WalReader:
         """The segments that only readers need, oldest first."""
         found = []
         for path in sorted(self._kept.glob("*.seg")):
-            status = path.stat()
+            try:
+                status = path.stat()
+            except FileNotFoundError:
+                # Released meanwhile.
+                continue
             found.append(KeptSegment(int(path.stem), status.st_size, status.st_mtime_ns // 1_000_000))
         return found
 

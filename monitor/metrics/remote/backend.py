@@ -24,7 +24,7 @@ from monitor.errors import UnreachableError
 from monitor.settings import Settings
 
 CREDENTIAL = "zhishou-remote-secret"
-_MAX_ANSWER = 128 << 20
+_MAX_ANSWER = 48 << 20  # About two million points; parsed they take several times as much.
 _CHUNK = 1 << 20
 _CONNECT_SECONDS = 5.0
 
@@ -92,7 +92,9 @@ class Backend:
     def name(self) -> str:
         """The address for messages; it never holds a secret."""
         url = urlsplit(self._access.url)
-        return f"{url.scheme}://{url.hostname}{f':{_port(url)}' if _port(url) else ''}{url.path}"
+        host = f"[{url.hostname}]" if ":" in (url.hostname or "") else url.hostname
+        port = f":{_port(url)}" if _port(url) else ""
+        return f"{url.scheme}://{host}{port}{url.path}"
 
     def post(self, path: str, body: bytes, headers: Mapping[str, str]) -> Answer:
         """POST below the URL. Raises BackendError."""

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import structlog
@@ -26,7 +26,8 @@ from monitor.errors import IntegrityError
 from monitor.metrics.journal import Entry, unpack
 from monitor.metrics.remote.backend import Answer, BackendError
 from monitor.metrics.remote.batches import LabelsOf, Names, Order, Part, halves, parts_of
-from monitor.metrics.remote.cursor import Cursor, load_cursor, save_cursor
+from monitor.metrics.remote.cursor import load_cursor, save_cursor
+from monitor.metrics.remote.interface import Door, ForwardState, Keep
 from monitor.metrics.remote_write import CONTENT_TYPE, Encoder
 from monitor.metrics.wal_reader import Position, WalReader
 
@@ -45,46 +46,6 @@ _HEADERS: Mapping[str, str] = {
     "X-Prometheus-Remote-Write-Version": "0.1.0",
 }
 log = structlog.get_logger(__name__)
-
-
-class Door(Protocol):
-    """What of monitor.metrics.remote.backend.Backend is used here."""
-
-    @property
-    def name(self) -> str:
-        """The address for messages."""
-        ...
-
-    def post(self, path: str, body: bytes, headers: Mapping[str, str]) -> Answer:
-        """Raises BackendError."""
-        ...
-
-    def stop(self) -> None:
-        """End the exchange under way."""
-        ...
-
-    def close(self) -> None:
-        """Drop the connection."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Keep:
-    """How much of the log is kept beyond the store's own need."""
-
-    size: int = 8 << 30
-    ms: int = 72 * 3_600_000
-
-
-@dataclass(frozen=True, slots=True)
-class ForwardState:
-    """What there is to say about forwarding. `lag_seconds` is the age of the oldest sample not yet taken."""
-
-    cursor: Cursor
-    pending_bytes: int
-    lag_seconds: float
-    damaged: int
-    missing: int
 
 
 @dataclass(slots=True)
@@ -294,8 +255,10 @@ class Forwarder:
         reason = "refused_again" if part.again else "refused"
         batch.dropped[reason] += part.size
         batch.refused += 1
+        if batch.refused > 1:
+            return
         log.error(
-            "the back end refuses samples, which are dropped",
+            "the back end refuses samples, which are dropped; said once a batch",
             to=self._door.name,
             samples=part.size,
             status=answer.status,

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
@@ -32,6 +32,7 @@ from monitor.metrics.interface import (
 )
 from monitor.metrics.promql.compile import CompiledPlan
 from monitor.metrics.promql.engine import PromqlEngine
+from monitor.metrics.remote.interface import Remote
 from monitor.metrics.remote.queries import RemoteError
 from monitor.metrics.remote.reach import Reach, reach
 from monitor.metrics.series import Dictionary
@@ -52,35 +53,6 @@ class Held:
     def since_ms(self) -> int:
         """Since when everything is held."""
         return max(self.kept_ms, self.begun_ms)
-
-
-class Remote(Protocol):
-    """What of monitor.metrics.remote.queries.RemoteQueries is used here. Raises RemoteError."""
-
-    @property
-    def name(self) -> str:
-        """Who answers, for notes."""
-        ...
-
-    def instant(self, expression: str, at_ms: int, limits: Limits, lookback_ms: int) -> Result:
-        """The value at one time."""
-        ...
-
-    def range(self, expression: str, grid: tuple[int, int, int], limits: Limits, lookback_ms: int) -> Matrix:
-        """The values on a grid: start, end, step in ms."""
-        ...
-
-    def series(self, matchers: Sequence[Matcher], start_ms: int, end_ms: int) -> list[Labels]:
-        """The label sets of matching series."""
-        ...
-
-    def label_names(self, matchers: Sequence[Matcher], start_ms: int, end_ms: int) -> list[str]:
-        """Label names of the matching series."""
-        ...
-
-    def label_values(self, name: str, matchers: Sequence[Matcher], start_ms: int, end_ms: int) -> list[str]:
-        """Values of one label over the matching series."""
-        ...
 
 
 class LongRangeQueries:

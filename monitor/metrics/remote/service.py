@@ -14,7 +14,8 @@ from monitor.metrics.interface import MetricStore, QueryEngine
 from monitor.metrics.promql.engine import PromqlEngine
 from monitor.metrics.remote.backend import Backend, access_of
 from monitor.metrics.remote.cursor import load_cursor
-from monitor.metrics.remote.forwarder import Forwarder, ForwardState, Keep
+from monitor.metrics.remote.forwarder import Forwarder
+from monitor.metrics.remote.interface import ForwardState, Keep
 from monitor.metrics.remote.longrange import Held, LongRangeQueries, LongRangeStore
 from monitor.metrics.remote.queries import RemoteQueries
 from monitor.metrics.store import LocalStore

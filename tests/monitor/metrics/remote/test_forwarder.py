@@ -15,7 +15,8 @@ from monitor.metrics.interface import Labels, SampleBlock, block_of, make_labels
 from monitor.metrics.remote.backend import Answer
 from monitor.metrics.remote.batches import Order
 from monitor.metrics.remote.cursor import CURSOR_FILE, load_cursor
-from monitor.metrics.remote.forwarder import BATCH_SAMPLES, MAX_DELAY, SETTLE_SECONDS, Forwarder, Keep
+from monitor.metrics.remote.forwarder import BATCH_SAMPLES, MAX_DELAY, SETTLE_SECONDS, Forwarder
+from monitor.metrics.remote.interface import Keep
 from monitor.metrics.store import LocalStore
 from monitor.metrics.wal import frame
 from monitor.metrics.wal_reader import WalReader
@@ -173,18 +174,21 @@ def test_a_refused_sample_takes_few_others_with_it(room: Room) -> None:
     assert (cursor.dropped, cursor.refused_batches, cursor.sent) == ({"refused": 2}, 1, 62)
 
 
-def test_late_samples_travel_apart(room: Room) -> None:
-    strict = StrictBackend()
-    room.door = strict
-    room.forwarder = room.begin()
-    room.poll(2)
-    order = Order()
+@pytest.mark.parametrize("strict", [False, True])
+def test_late_samples_travel_apart(tmp_path: Path, strict: bool) -> None:
+    room = Room(tmp_path, StrictBackend() if strict else FakeBackend())
+    room.poll(3)
     room.forward()
-    times = np.array([START + 1000, START + 9000, START + 3000], np.int64)
-    codes = np.array([0, 0, 1], np.int32)
-    assert order.late(codes, times).tolist() == [False, False, False]
-    assert order.late(codes[:1], times[:1]).tolist() == [True]
-    assert strict.samples == room.stored
+    late = block_of([(series(0), START - HOUR, 1.0), (series(1), START - HOUR, 2.0)])
+    room.append(late)
+    room.poll(2)
+    room.forward()
+    missing = room.stored.keys() - room.door.samples.keys()
+    assert missing == ({(series(0), START - HOUR), (series(1), START - HOUR)} if strict else set())
+    assert room.forwarder.state().cursor.dropped == ({"refused": 2} if strict else {})
+    assert {labels for labels, at, _ in room.door.requests[-1] if at < START} == (
+        {series(1)} if strict else {series(0), series(1)}
+    )
 
 
 @given(st.lists(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 6)), max_size=12), max_size=5))

@@ -27,7 +27,8 @@ import structlog
 from monitor.clock import SystemClock
 from monitor.metrics.interface import SampleBlock, make_labels
 from monitor.metrics.remote.backend import Access, Backend
-from monitor.metrics.remote.forwarder import Forwarder, Keep
+from monitor.metrics.remote.forwarder import Forwarder
+from monitor.metrics.remote.interface import Keep
 from monitor.metrics.store import LocalStore
 from monitor.metrics.wal_reader import WalReader
 

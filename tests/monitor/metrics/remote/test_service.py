@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from flask import Flask
 
+from monitor.cli.doctor import doctor
 from monitor.clock import SystemClock
 from monitor.metrics.interface import block_of, make_labels
 from monitor.metrics.promql.engine import PromqlEngine
 from monitor.metrics.remote.backend import Access, Backend
+from monitor.metrics.remote.cursor import Cursor, save_cursor
 from monitor.metrics.remote.service import build, query_doors
 from monitor.metrics.remote.status import forward_status
 from monitor.metrics.remote_write import CONTENT_TYPE, encode
@@ -113,6 +117,20 @@ def test_forwarding_runs_with_the_core_and_tells_how_it_is(
         again.stop()
     server.flush()
     assert len(server.samples("polled", now, 120)) == 10
+
+
+def test_the_doctor_says_when_the_back_end_takes_nothing(tmp_path: Path) -> None:
+    tmp_path.chmod(0o700)
+    url = "http://127.0.0.1:9/api/v1/write"
+    (tmp_path / "zhishou.yml").write_text(f"remote_write_url: {url}\n")
+    cursor = Cursor(url, sent=7, dropped={"expired": 3}, failure="no answer: refused", failing_since_ms=1)
+    save_cursor(tmp_path / "metrics" / "remote", cursor)
+    answer = CliRunner().invoke(doctor, ["--data", str(tmp_path), "--json"])
+    assert answer.exit_code == 1
+    (finding,) = [item for item in json.loads(answer.stdout) if item["subject"] == "metrics back end"]
+    assert not finding["fine"]
+    for text in ("7 samples sent", "3 expired", "failing since 1970-01-01", "no answer: refused"):
+        assert text in finding["detail"]
 
 
 def test_it_is_off_unless_wanted(core: Callable[..., Runtime]) -> None:
