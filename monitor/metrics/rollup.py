@@ -97,6 +97,8 @@ def _day(piece: Piece, metric: Sequence[str]) -> _Day:
 
 def _previous(values: Floats, real: Bools) -> Floats:
     """For each cell the newest real value above it, -inf where there is none."""
+    if real.all():
+        return np.concatenate([np.full((1, values.shape[1]), -np.inf), values[:-1]])
     steps = np.arange(len(values))[:, None]
     newest = np.maximum.accumulate(np.where(real, steps, -1), axis=0)
     above = np.full_like(newest, -1)
@@ -141,6 +143,8 @@ def _thinned(day: _Day, step_ms: int) -> Iterator[Rolled]:
 
 def _next(cells: Ints, present: Bools) -> Ints:
     """For each cell what the next present cell below it has, -2 where there is none."""
+    if present.all():
+        return np.concatenate([cells[1:], np.full((1, cells.shape[1]), -2)])
     steps = np.arange(len(cells))[:, None]
     below = np.where(present, steps, len(cells))[::-1]
     nearest = np.minimum.accumulate(below, axis=0)[::-1]
