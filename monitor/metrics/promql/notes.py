@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+from decimal import Decimal
+
+import numpy as np
 
 from monitor.metrics.interface import QueryReport
 
@@ -14,13 +17,15 @@ _MONOTONICITY = (
 
 
 def number(value: float) -> str:
-    """A number as Go's %g: six digits are not enough for it, shortest exact form."""
+    """A number as Go's %g writes it: shortest digits, an exponent below 1e-4 and from 1e6 on."""
     if math.isnan(value):
         return "NaN"
     if math.isinf(value):
         return "+Inf" if value > 0 else "-Inf"
-    text = repr(value).removesuffix(".0")
-    return text if abs(value) < 1e21 else f"{value:g}"
+    size = 0 if value == 0 else Decimal(repr(value)).adjusted()
+    if -4 <= size < 6:
+        return repr(value).removesuffix(".0")
+    return str(np.format_float_scientific(value, trim="-", exp_digits=2))
 
 
 def quoted(text: str) -> str:

@@ -8,7 +8,7 @@ import pytest
 
 from monitor.metrics.interface import QueryControl, QueryReport, block_of, make_labels
 from monitor.metrics.memory import MemoryStore
-from monitor.metrics.promql import PromqlEngine
+from monitor.metrics.promql import PromqlEngine, notes
 from monitor.metrics.promql.places import Places, line_and_column
 
 NOT_A_COUNTER = (
@@ -162,3 +162,21 @@ def test_places_are_given_up_when_the_order_is_another() -> None:
 
 def test_columns_count_from_one() -> None:
     assert [line_and_column("ab\nc", offset) for offset in (0, 1, 3)] == ["1:1", "1:2", "2:1"]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.0, "0"),
+        (-1.1, "-1.1"),
+        (123456.5, "123456.5"),
+        (1e6, "1e+06"),
+        (-1234567.0, "-1.234567e+06"),
+        (0.0001, "0.0001"),
+        (0.00001, "1e-05"),
+        (1e100, "1e+100"),
+        (float("inf"), "+Inf"),
+    ],
+)
+def test_numbers_are_written_as_go_does(value: float, text: str) -> None:
+    assert notes.number(value) == text
