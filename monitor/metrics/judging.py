@@ -89,7 +89,11 @@ class Judge:
 
     def _judge(self, block: SampleBlock, times: Ints, values: Floats, old: Bools, ahead: Bools) -> Judged:
         reasons: Counter[str] = Counter()
-        numbers = self._numbers(block, ~(old | ahead), reasons)
+        examples: dict[str, Labels] = {}
+        for reason, wrong in (("too_old", old), ("too_far_ahead", ahead)):
+            if wrong.any():
+                examples[reason] = block.labels[int(block.series[wrong.argmax()])]
+        numbers = self._numbers(block, ~(old | ahead), reasons, examples)
         series = numbers[block.series]
         keep = ~(old | ahead) & (series >= 0)
         reasons.update(too_old=int(old.sum()), too_far_ahead=int(ahead.sum()))
@@ -98,13 +102,15 @@ class Judge:
         if len(series) > 1 and not (np.diff(series) > 0).all():
             order = np.lexsort((times, series))
             series, times, values = series[order], times[order], values[order]
-        fresh, late, duplicates = self._in_order(series, times, values, reasons)
+        fresh, late, duplicates = self._in_order(series, times, values, reasons, examples)
         reasons = +reasons
-        result = AppendResult(int(fresh.sum()), duplicates, reasons.total(), dict(reasons))
+        result = AppendResult(int(fresh.sum()), duplicates, reasons.total(), dict(reasons), examples)
         behind = Columns(series[late], times[late], values[late])
         return Judged(series[fresh], times[fresh], values[fresh], behind, result)
 
-    def _numbers(self, block: SampleBlock, usable: Bools, reasons: Counter[str]) -> Codes:
+    def _numbers(
+        self, block: SampleBlock, usable: Bools, reasons: Counter[str], examples: dict[str, Labels]
+    ) -> Codes:
         """The series of each label set, new ones registered; -1 for those without a usable sample or not valid."""
         known = self._known.get(id(block.labels))
         if known is not None:
@@ -116,6 +122,7 @@ class Judge:
                 problem = self._problem(block.labels[code])
                 if problem:
                     reasons[problem] += int(per_set[code])
+                    examples.setdefault(problem, block.labels[code])
                 else:
                     numbers[code] = self._register(block.labels[code])
         # Only a tuple stays what it is; and only distinct series can be told in the order they come.
@@ -141,7 +148,12 @@ class Judge:
         return "" if self._index.number(labels) >= 0 else self._cardinality.admit(labels)
 
     def _in_order(
-        self, series: Codes, times: Ints, values: Floats, reasons: Counter[str]
+        self,
+        series: Codes,
+        times: Ints,
+        values: Floats,
+        reasons: Counter[str],
+        examples: dict[str, Labels],
     ) -> tuple[Bools, Bools, int]:
         """Which of the sorted samples extend their series, which are late, how many others are duplicates."""
         bits = values.view(np.uint64)
@@ -158,7 +170,11 @@ class Judge:
         same = ~fresh & (stored == bits)
         absent = np.zeros(len(series), np.bool_)
         absent[old] = ~is_present(stored[old].view(np.float64))
-        reasons.update(out_of_order=int(absent.sum()), conflicting=int((~fresh & ~same & ~absent).sum()))
+        conflicting = ~fresh & ~same & ~absent
+        for reason, wrong in (("out_of_order", absent), ("conflicting", conflicting)):
+            if wrong.any():
+                reasons[reason] += int(wrong.sum())
+                examples[reason] = self._index.labels[int(series[wrong.argmax()])]
         return fresh, absent, int(same.sum())
 
     def _stored_at(self, series: Codes, times: Ints) -> Floats:

@@ -105,7 +105,7 @@ class WriteView:
         if self._sites is not None and (collectors := request.headers.get("X-Zhishou-Collector", "")):
             block = self._own.only(block, self._sites(frozenset(collectors.split(","))), refused)
         result = self._store.append(block, durable=True)
-        _add(refused, result, block)
+        _add(refused, result)
         written = result.accepted + result.duplicate
         if not refused.counts:
             return _answer("", 204, written)
@@ -154,20 +154,11 @@ def _refused(received: Received) -> _Refused:
     return refused
 
 
-def _add(refused: _Refused, result: AppendResult, block: SampleBlock) -> None:
+def _add(refused: _Refused, result: AppendResult) -> None:
     """What the store refused."""
     for reason, samples in result.reasons.items():
-        labels = result.examples.get(reason) or _example(reason, block)
+        labels = result.examples.get(reason)
         refused.add(reason, samples, shown(labels) if labels else "")
-
-
-def _example(reason: str, block: SampleBlock) -> Labels:
-    """A series that the reason must be true of, when the store names none."""
-    if reason in {"too_old", "too_far_ahead"} and len(block.timestamps):
-        times = block.timestamps
-        at = int(times.argmin() if reason == "too_old" else times.argmax())
-        return block.labels[int(block.series[at])]
-    return ()
 
 
 class _OwnSites:

@@ -58,8 +58,8 @@ def test_an_older_sample_sent_again_is_a_duplicate_too() -> None:
 def test_another_value_at_the_same_time_is_a_conflict_and_the_first_stays() -> None:
     head = Head()
     add(head, (UP, NOW, 1.0), (UP, NOW + 5, 1.0))
-    assert add(head, (UP, NOW + 5, 2.0)) == AppendResult(0, 0, 1, {"conflicting": 1})
-    assert add(head, (UP, NOW, 2.0)) == AppendResult(0, 0, 1, {"conflicting": 1})
+    assert add(head, (UP, NOW + 5, 2.0)) == AppendResult(0, 0, 1, {"conflicting": 1}, {"conflicting": UP})
+    assert add(head, (UP, NOW, 2.0)) == AppendResult(0, 0, 1, {"conflicting": 1}, {"conflicting": UP})
     assert add(head, (UP, NOW + 9, 1.0), (UP, NOW + 9, 2.0)).reasons == {"conflicting": 1}
     assert contents(window(head)) == {
         UP: [(NOW, bits_of(1.0)), (NOW + 5, bits_of(1.0)), (NOW + 9, bits_of(1.0))]

@@ -127,10 +127,10 @@ def test_what_is_good_is_stored_and_the_rest_is_told(
     answer = post(client, packed(plain + field(0x0A, label(b"device", b"nameless") + sample(1.0, now))))
     assert (answer.status_code, written(answer)) == (400, ["1", "0", "0"])
     assert answer.text.startswith("1 samples stored, 6 refused: ")
-    assert '3 too_old, e.g. m{device="negative"}' in answer.text
+    assert '3 too_old, e.g. m{device="old"}' in answer.text
     assert '1 too_far_ahead, e.g. m{device="ahead"}' in answer.text
     assert '1 no_metric_name, e.g. {device="nameless"}' in answer.text
-    assert "1 conflicting" in answer.text
+    assert '1 conflicting, e.g. m{device="conflict"}' in answer.text
     assert stored(store, "m") == {"conflict": [1.0], "good": [1.0]}
 
 

@@ -1,0 +1,55 @@
+"""How many series may come, in all and of one site."""
+
+from __future__ import annotations
+
+from monitor.metrics.arrays import Labels
+from monitor.metrics.cardinality import OTHER_SITES, Cardinality
+from monitor.metrics.interface import make_labels
+
+
+def of(site: str, number: int) -> Labels:
+    return make_labels({"site": site, "device": str(number)}, "up")
+
+
+def filled(cardinality: Cardinality, site: str, count: int) -> Cardinality:
+    for number in range(count):
+        assert cardinality.admit(of(site, number)) == ""
+        cardinality.note(of(site, number))
+    return cardinality
+
+
+def test_a_full_site_leaves_room_for_the_others() -> None:
+    cardinality = filled(Cardinality(limit_of_site=3), "H1", 3)
+    assert cardinality.admit(of("H1", 3)) == "too_many_series_of_site"
+    assert cardinality.admit(of("H2", 0)) == ""
+    assert cardinality.admit(make_labels({}, "up")) == ""
+    assert (cardinality.series, cardinality.refused) == ({"H1": 3}, {"H1": 1})
+
+
+def test_series_of_no_site_share_one_limit() -> None:
+    cardinality = filled(Cardinality(limit_of_site=2), "", 2)
+    assert cardinality.admit(make_labels({"job": "x"}, "m")) == "too_many_series_of_site"
+    assert cardinality.refused == {"": 1}
+
+
+def test_there_is_a_limit_over_all_sites() -> None:
+    cardinality = filled(filled(Cardinality(limit=4), "H1", 2), "H2", 2)
+    assert cardinality.admit(of("H3", 0)) == "too_many_series"
+
+
+def test_series_that_went_make_room() -> None:
+    cardinality = filled(Cardinality(limit=2, limit_of_site=1), "H1", 1)
+    filled(cardinality, "H2", 1)
+    cardinality.forget(of("H1", 0))
+    assert cardinality.series == {"H2": 1}
+    assert cardinality.admit(of("H1", 1)) == ""
+    assert cardinality.admit(of("H2", 1)) == "too_many_series_of_site"
+
+
+def test_a_flood_of_sites_is_not_remembered_one_by_one() -> None:
+    cardinality = Cardinality(limit=0)
+    for number in range(1500):
+        assert cardinality.admit(of(f"S{number}", 0)) == "too_many_series"
+    assert len(cardinality.refused) == 1001
+    assert cardinality.refused[OTHER_SITES] == 500
+    assert sum(cardinality.refused.values()) == 1500
