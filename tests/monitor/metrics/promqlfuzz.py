@@ -415,3 +415,21 @@ class Grammar:
                 f"{self.scalar(1)} + {self.selector()}",
             )
         )
+
+    def newer(self) -> str:
+        """An expression of what Prometheus 2.42 does not know; windows of any kind."""
+        chance = self._chance
+        grouping = self._grouping()
+        return chance.choice(
+            (
+                f"limitk{grouping} ({chance.randrange(4)}, {self.vector(1)})",
+                f"limit_ratio({chance.choice((0.3, -0.7, 1))}, {self.vector(1)})",
+                f"{chance.choice(('first', 'mad', 'ts_of_first', 'ts_of_min'))}_over_time({self.window()})",
+                f"{chance.choice(('ts_of_max', 'ts_of_last'))}_over_time({self.window('w')})",
+                f"{self.selector('g')} + on (instance, port) fill_right(7) {self.selector('e')}",
+                f'sum{grouping} (info({self.selector("c_total")}, {{__name__="{self._prefix}_one"}}))',
+                f'histogram_quantiles({self._prefix}_h_bucket, "q", 0.1, 0.9)',
+                f"histogram_fraction(0, 0.3, rate({self._prefix}_h_bucket[5m]))",
+                f"max_of({self.scalar(1)}, 3) * {self.selector('e')}",
+            )
+        )

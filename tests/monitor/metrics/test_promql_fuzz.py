@@ -206,3 +206,28 @@ def test_random_questions(peer: Peer, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_ten_thousand_random_questions(peer: Peer, tmp_path: Path) -> None:
     ask(peer, 10_000, SEED + 1_000_000, tmp_path)
+
+
+@pytest.mark.parametrize("many", [0, 1 << 40], ids=["many", "few"])
+def test_a_range_is_its_instants(many: int) -> None:
+    """Also of what 2.42 does not know."""
+    for seed in range(SEED, SEED + 4):
+        chance = random.Random(seed)
+        block = data(chance, "f", START)
+        store = MemoryStore()
+        store.append(block)
+        engine = PromqlEngine(store, many=many)
+        grammar = Grammar(chance, "f", START)
+        start, step = START + 1_500_950, 97_000
+        for _ in range(25):
+            text = grammar.newer() if chance.random() < 0.5 else grammar.vector(2)
+            if "start()" in text or "end()" in text:
+                continue
+            whole = ours(engine, Question(text, start, start + 3 * step, step))
+            for at in range(start, start + 4 * step, step):
+                instant = ours(engine, Question(text, at, at, 0))
+                if whole.error:
+                    continue
+                there = {item: {at: points[at]} for item, points in whole.points.items() if at in points}
+                found = difference(Question(text, at, at, 0), instant, Answer(there))
+                assert not found, f"seed {seed}: {text}: {found}"
