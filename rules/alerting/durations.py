@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from rules.alerting.go_format import go_quote
+
 _DURATION = re.compile(
     r"(?:(\d+)y)?(?:(\d+)w)?(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?(?:(\d+)ms)?", re.ASCII
 )
@@ -19,7 +21,7 @@ def parse_duration(text: str) -> int:
         raise ValueError("empty duration string")
     match = _DURATION.fullmatch(text)
     if match is None:
-        raise ValueError(f'not a valid duration string: "{text}"')
+        raise ValueError(f"not a valid duration string: {go_quote(text)}")
     total = sum(int(n) * unit for n, unit in zip(match.groups(), _UNITS_MS, strict=True) if n)
     if total > _MAX_MS:
         raise ValueError("duration out of range")

@@ -69,7 +69,7 @@ class AlertEvaluator:
         self._external = dict(setting.external_labels)
         self._url = setting.external_url
         self._moving_labels = tuple((name, t) for name, t in rule.labels if not t.constant)
-        fixed = {name: t.source for name, t in rule.labels if t.constant}
+        fixed = {name: t.text for name, t in rule.labels if t.constant}
         self._fixed_labels = fixed | {"alertname": rule.name}
         self._keys_by_series = all(template.by_labels for _, template in self._moving_labels)
         self._moving_texts = tuple((name, t) for name, t in rule.annotations if not t.by_labels)

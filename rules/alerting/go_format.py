@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rules.alerting.template_values import AlertData, Moment, SampleValue, Value, go_type
 
@@ -152,7 +152,9 @@ def _verb(spec: _Spec, value: Value) -> str:
     if value is None:
         return _pad("<nil>", spec) if spec.verb == "v" else f"%!{spec.verb}(<nil>)"
     shown = _shown(spec, value)
-    return f"%!{spec.verb}({go_type(value)}={go_text(value)})" if shown is None else shown
+    if shown is None:  # Go complains with the value as %v would have it, width and all
+        return f"%!{spec.verb}({go_type(value)}={_shown(replace(spec, verb='v'), value)})"
+    return shown
 
 
 def _shown(spec: _Spec, value: Value) -> str | None:
@@ -167,10 +169,13 @@ def _shown(spec: _Spec, value: Value) -> str | None:
         return _string(spec, value)
     if isinstance(value, Moment):
         return _string(spec, str(value)) if spec.verb in "sv" else None
-    if spec.verb == "v":
-        return _pad(go_text(value), spec) if spec.width else go_text(value)
-    if value is None or isinstance(value, SampleValue | AlertData):
+    if value is None:
         return None
+    if isinstance(value, SampleValue):
+        return f"&{{{_verb(spec, value.Labels)} {_verb(spec, value.Value)}}}"
+    if isinstance(value, AlertData):
+        fields = (value.Labels, value.ExternalLabels, value.ExternalURL, value.Value)
+        return "{" + " ".join(_verb(spec, part) for part in fields) + "}"
     if isinstance(value, Mapping):
         pairs = (f"{_verb(spec, key)}:{_verb(spec, value[key])}" for key in sorted(value))
         return "map[" + " ".join(pairs) + "]"

@@ -40,6 +40,11 @@ class Template:
         return all(isinstance(node, Text) for node in self.tree.nodes)
 
     @property
+    def text(self) -> str:
+        """What is outside of its actions; of a constant template, everything it says."""
+        return "".join(node.text for node in self.tree.nodes if isinstance(node, Text))
+
+    @property
     def by_labels(self) -> bool:
         """Whether its text surely depends on labels only, not on the value, a query or anything unseen."""
         return by_labels(self.tree.nodes)
@@ -74,7 +79,7 @@ def expand(
     if plain is not None:
         return "".join([part if isinstance(part, str) else part(labels, value) for part in plain])
     if template.constant:
-        return template.source
+        return template.text
     data = AlertData(labels, external_labels or {}, world.external_url, float(value))
     variables: list[tuple[str, Value]] = [
         ("$", data),

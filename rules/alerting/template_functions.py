@@ -302,8 +302,14 @@ def _first(items: Sequence[Value]) -> Value:
     raise CallError("first() called on vector with no elements")
 
 
+def _there(sample: SampleValue | None) -> SampleValue:
+    if sample is None:
+        raise CallError("runtime error: invalid memory address or nil pointer dereference")
+    return sample
+
+
 def _sorted(name: str, items: Sequence[SampleValue]) -> Sequence[Value]:
-    return sorted(items, key=lambda item: item.Labels.get(name, ""))
+    return sorted(items or (), key=lambda item: item.Labels.get(name, ""))
 
 
 def _length(value: Value) -> int:
@@ -321,10 +327,14 @@ def _index(container: Value, *keys: Value) -> Value:
         if container is None:
             raise CallError("index of nil pointer")
         if isinstance(container, Mapping):
+            if key is None:
+                raise CallError("value is nil; should be of type string")
             if not isinstance(key, str):
                 raise CallError(f"value has type {go_type(key)}; should be string")
             container = container.get(key, None if isinstance(container, ArgMap) else "")
             continue
+        if key is None:
+            raise CallError("cannot index slice/array with nil")
         if isinstance(key, bool) or not isinstance(key, int):
             raise CallError(f"cannot index slice/array with type {go_type(key)}")
         items: Sequence[Value] | bytes
@@ -341,6 +351,8 @@ def _index(container: Value, *keys: Value) -> Value:
 
 
 def _slice(text: Value, *bounds: Value) -> Value:
+    if text is None:
+        raise CallError("slice of untyped nil")
     if not isinstance(text, str | Sequence) or len(bounds) > 2:
         raise CallError(f"can't slice item of type {go_type(text)}")
     items = text.encode() if isinstance(text, str) else text
@@ -379,6 +391,8 @@ def _equal(left: Value, *others: Value) -> bool:
 
 
 def _less(left: Value, right: Value) -> bool:
+    if isinstance(left, Mapping) or isinstance(right, Mapping):
+        raise CallError("invalid type for comparison")
     if _kind(left) != _kind(right):
         raise CallError("incompatible types for comparison")
     if isinstance(left, str) and isinstance(right, str):
@@ -419,9 +433,9 @@ FUNCTIONS: Mapping[str, Function] = {
     # Prometheus
     "query": Function(lambda world, expr: world.query(expr), ("string",)),
     "first": _pure(_first, "template.queryResult"),
-    "label": _pure(lambda name, sample: sample.Labels.get(name, ""), "string", "*template.sample"),
-    "value": _pure(lambda sample: sample.Value, "*template.sample"),
-    "strvalue": _pure(lambda sample: sample.Labels.get("__value__", ""), "*template.sample"),
+    "label": _pure(lambda name, sample: _there(sample).Labels.get(name, ""), "string", "*template.sample"),
+    "value": _pure(lambda sample: _there(sample).Value, "*template.sample"),
+    "strvalue": _pure(lambda sample: _there(sample).Labels.get("__value__", ""), "*template.sample"),
     "sortByLabel": _pure(_sorted, "string", "template.queryResult"),
     "args": _pure(lambda *args: ArgMap({f"arg{i}": arg for i, arg in enumerate(args)}), rest="any"),
     "humanize": _pure(humanize, "any"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 
@@ -228,7 +229,6 @@ class _Parser:
             head = command.args[0]
             if isinstance(head, Literal) or (isinstance(head, Dot) and not head.fields):
                 raise TemplateError(f"non executable command in pipeline stage {place}")
-        self._variables += targets if declares else ()
         return Pipe(at, tuple(commands), targets, declares)
 
     def _targets(self, context: str) -> tuple[tuple[str, ...], bool]:
@@ -242,6 +242,8 @@ class _Parser:
                 if sign.kind == "assign":
                     for name in names:
                         self._defined(name)
+                else:
+                    self._variables += names
                 return tuple(names), sign.kind == "declare"
             if not (sign.text == "," and context == "range" and len(names) == 1):
                 break
@@ -331,11 +333,14 @@ def _number(text: str, kind: str) -> int | float:
         return ord(value)
     try:
         if not re.match(r"[+-]?0[xXbBoO]", text) and any(sign in text for sign in ".eE"):
-            return float(text)
+            number = float(text)
+            if math.isinf(number):
+                raise ValueError(text)
+            return number
         digits = text.lstrip("+-")
-        number = int(digits, 8) if re.fullmatch(r"0[0-7_]+", digits) else int(digits, 0)
+        whole = int(digits, 8) if re.fullmatch(r"0[0-7_]+", digits) else int(digits, 0)
     except ValueError:
         raise TemplateError(f"bad number syntax: {text!r}") from None
-    if number >= 1 << 63:
+    if whole >= 1 << 63:
         raise TemplateError(f"integer overflow: {text!r}")
-    return -number if text.startswith("-") else number
+    return -whole if text.startswith("-") else whole

@@ -322,7 +322,9 @@ class Run:
 def _arguments(value: Value, name: str) -> str:
     if isinstance(value, Mapping):
         return f"{name} is not a method but has arguments"
-    return f"{name} has arguments but cannot be invoked as function"
+    if isinstance(value, AlertData | SampleValue) and name in type(value).__slots__:
+        return f"{name} has arguments but cannot be invoked as function"
+    return f"can't evaluate field {name} in type {go_type(value)}"
 
 
 def _printed(value: Value) -> str:

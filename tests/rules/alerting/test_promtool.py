@@ -119,7 +119,9 @@ def test_random_histories_end_as_in_prometheus(tmp_path: Path) -> None:
                             ),
                             "for": f"{dice.choice([0, 1, 2, 4])}m",
                             "keep_firing_for": f"{dice.choice([0, 1, 3])}m",
-                            "labels": {"v": dice.choice(["v", "{{ if gt $value 2.0 }}high{{ else }}low{{ end }}"])},
+                            "labels": {
+                                "v": dice.choice(["v", "{{ if gt $value 2.0 }}high{{ else }}low{{ end }}"])
+                            },
                             "annotations": {"t": "{{ $labels.a }} {{ $value }}"},
                         },
                     ],
