@@ -124,11 +124,9 @@ class Decoder:
         columns, notes = second.read_series(list(request.symbols), bodies, self._labels, self._limits)
         received = _received(Version.V2, columns, notes)
         if columns.places is not None:
-            before = len(raw) - int(_framed(bodies).sum())
-            first = v2.SplitRequest.FromString(raw[:before]) if before > 0 else v2.SplitRequest()
-            # With all symbols before that point, nothing but the series can be after it.
-            if len(first.symbols) == len(request.symbols) and not first.timeseries:
-                self._keep(received, columns, bodies, data, before)
+            start = len(raw) - int(_framed(bodies).sum())
+            if _only_symbols(raw[: max(start, 0)], len(request.symbols)):
+                self._keep(received, columns, bodies, data, start)
         return received
 
     def _check_series(self, count: int) -> None:
@@ -155,6 +153,15 @@ class Decoder:
         shift = start + np.cumsum(framed - lengths)
         at = places + np.repeat(shift, columns.counts)
         self._templates.keep(received.version, data, at, form, received.block)
+
+
+def _only_symbols(raw: bytes, count: int) -> bool:
+    """Whether these are whole fields with so many symbols and no series: of the others, nothing follows then."""
+    try:
+        first = v2.SplitRequest.FromString(raw)
+    except DecodeError:
+        return False
+    return len(first.symbols) == count and not first.timeseries
 
 
 def _framed(bodies: list[bytes]) -> Ints:

@@ -104,6 +104,45 @@ def test_a_layout_that_repeats_brings_the_same_label_lists() -> None:
         assert triples(block) == expected[0]
 
 
+def polled_v2(at: int, values: list[float], symbols: int = 10) -> bytes:
+    texts = ["", "__name__", "up", "device", *(f"sw-{number:04d}" for number in range(symbols))]
+    raw = b"".join(field(0x22, text.encode()) for text in texts)
+    for number, value in enumerate(values):
+        refs = field(0x0A, bytes([1, 2, 3]) + varint(4 + number))
+        raw += field(0x2A, refs + sample(value, at) + field(0x2A, b"\x08\x02") + b"\x30\x07")
+    return raw
+
+
+@pytest.mark.parametrize("count", [3, 300])
+def test_a_layout_of_2_0_that_repeats_as_well(count: int) -> None:
+    decoder = Decoder()
+    raws = [
+        polled_v2(NOW + minute, [float(minute + n) for n in range(1, count)], count) for minute in range(3)
+    ]
+    for raw in raws:
+        agrees(decoder, raw, V2)
+    blocks = [read(decoder, raw, V2).block for raw in raws]
+    assert blocks[0].labels is blocks[2].labels
+    damaged = raws[1].replace(b"sw-0001", b"sw-0\xff01")
+    agrees(decoder, damaged, V2)
+
+
+def test_a_series_is_the_same_object_by_either_protocol() -> None:
+    decoder = Decoder()
+    one = read(decoder, polled(NOW, [1.0])).block.labels[0]
+    assert read(decoder, polled_v2(NOW, [1.0]), V2).block.labels[0] is one
+
+
+def test_symbols_that_look_like_series_are_symbols() -> None:
+    """A symbol that contains a serialised series, byte for byte the one that follows."""
+    body = field(0x2A, field(0x0A, bytes([1, 2])) + sample(1.5, NOW, zeros=True))
+    symbols = b"".join(field(0x22, text) for text in (b"", b"__name__", b"up"))
+    decoder = Decoder()
+    for raw in (symbols + body, body + symbols, symbols + field(0x22, b"x") + body + field(0x22, b"y")):
+        for value in (1.5, 2.5):
+            agrees(decoder, raw.replace(sample(1.5, NOW), sample(value, NOW)), V2)
+
+
 def test_another_layout_of_the_same_length_is_told_apart() -> None:
     decoder = Decoder()
     one = polled(NOW, [1.0] * 3)
