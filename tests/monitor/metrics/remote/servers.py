@@ -68,16 +68,18 @@ class Server:
         """Make everything that was taken searchable."""
 
     def samples(self, selector: str, end_ms: int, seconds: int) -> Found:
-        """Every raw sample of a selector in (end - seconds, end]."""
+        """Every raw sample of a selector in (end - seconds, end]; none may be there twice."""
         query = urlencode({"query": f"{selector}[{seconds}s]", "time": end_ms / 1000})
         with urlopen(f"{self.url}/api/v1/query?{query}", timeout=20) as answer:
             data = json.load(answer)["data"]
         assert data["resultType"] == "matrix"
-        return {
-            (tuple(sorted(series["metric"].items())), round(at * 1000)): float(value)
+        found = [
+            ((tuple(sorted(series["metric"].items())), round(at * 1000)), float(value))
             for series in data["result"]
             for at, value in series["values"]
-        }
+        ]
+        assert len(dict(found)) == len(found)
+        return dict(found)
 
 
 class VictoriaMetrics(Server):
@@ -93,6 +95,7 @@ class VictoriaMetrics(Server):
             "-search.latencyOffset=0s",
             "-retentionPeriod=10y",
             "-search.disableCache",
+            "-dedup.minScrapeInterval=1ms",
         )
 
     def flush(self) -> None:
