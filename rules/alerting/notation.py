@@ -6,6 +6,7 @@ number with a leading zero is octal, and there are no hexadecimal ones: `0x3` is
 
 from __future__ import annotations
 
+import math
 import re
 
 from monitor.metrics.interface import STALE, Labels, make_labels
@@ -59,6 +60,8 @@ def parse_values(text: str, where: str) -> list[float | None]:
         match = _ITEM.fullmatch(item)
         if match is None:
             raise RuleFileError(f"not a value of the series notation: {item!r}", where=where)
+        if any(_too_large(match[name]) for name in ("start", "delta")):
+            raise RuleFileError(f"a number too large: {item!r}", where=where)
         if max(int(match["skips"] or 0), int(match["times"] or 0)) + len(values) > _MAX_SAMPLES:
             raise RuleFileError(f"more than {_MAX_SAMPLES} samples", where=where)
         if match["skip"]:
@@ -80,6 +83,10 @@ def _expand(match: re.Match[str]) -> list[float | None]:
         values.append(start)
         start += delta
     return values
+
+
+def _too_large(text: str | None) -> bool:
+    return text is not None and "n" not in text.lower() and math.isinf(float(text))
 
 
 def _value(text: str) -> float:

@@ -185,4 +185,7 @@ def _number(text: str) -> float:
     digits = text.lstrip("+-").lower()
     if digits.startswith(("0x", "0b", "0o")):
         return float(int(text, 0))
-    return float(text)
+    number = float(text)
+    if math.isinf(number):
+        raise ValueError(text)
+    return number

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import random
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -11,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rules.alerting.errors import TemplateError
 from rules.alerting.go_format import go_quote, go_text, sprintf
 from rules.alerting.template import expand, expand_all, parse_template
 from rules.alerting.template_functions import CallError, World
@@ -211,3 +215,85 @@ def test_any_format_is_answered(form: str, args: list[Value]) -> None:
 def test_quotes_can_be_read_back(text: str) -> None:
     assert expand(parse_template("{{ " + go_quote(text) + " }}"), {}, 0.0) == text
     assert go_text(text) == text
+
+
+WORDS = """$value $labels $labels.a . $ .Labels .Labels.a .Value 1 2.5 1.0 `a` "b" true nil | | ( ) printf humanize len eq lt ge  # noqa: SIM905 - easier to read
+not and or index toUpper first value args if else end range with $x := = , define`t` template`t` break 'c' - {{ }} 0x1F 1e3
+match title slice reReplaceAll humanizeDuration parseDuration stripPort html println label -3 +4 .5 5. 1_0 $value.x
+.Labels.a.b (1).x $x.y 1a 1e999 `5m`""".split()
+PHRASES = [
+    "query `up` | len",
+    "$x := 1",
+    "$i, $v := $labels",
+    "else if 1",
+    "printf `%v`",
+    "block `q` .",
+    "/* c */",
+    "sortByLabel `a`",
+]
+PIECES = [
+    "{{ if $value }}",
+    "{{ end }}",
+    "{{ else }}",
+    "{{ range $i, $v := $labels }}",
+    "{{ with $x := 1 }}",
+    " text ",
+    "\n",
+]
+PIECES += ["{{ $x := 2 }}", "{{ $x }}", "{{ end }}"]
+FRAMES = ["{{ %s }}", "{{- %s -}}", "{{%s}}", "{{- %s }}"]
+
+
+def random_template(dice: random.Random) -> str:
+    """Nonsense that is a template more often than one would think."""
+
+    def action() -> str:
+        words = [dice.choice(WORDS + PHRASES) for _ in range(dice.choice([1, 1, 2, 2, 3, 4]))]
+        return dice.choice(FRAMES) % dice.choice(["", " ", " ", " "]).join(words)
+
+    return "".join(
+        action() if dice.random() < 0.55 else dice.choice(PIECES) for _ in range(dice.randint(1, 3))
+    )
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
+def test_random_templates_are_judged_and_expanded_alike(tmp_path: Path) -> None:
+    dice = random.Random(14)
+    texts = [random_template(dice) for _ in range(2000)]
+    good: dict[str, str] = {}
+    for number, text in enumerate(texts, 1):
+        with contextlib.suppress(TemplateError):
+            parse_template(text)
+            good[f"t{number:04d}"] = text
+    rules = [{"alert": "A", "expr": "up", "annotations": {"a": text}} for text in texts]
+    check = tmp_path / "check.json"
+    check.write_text(json.dumps({"groups": [{"name": "g", "rules": rules}]}))
+    done = subprocess.run(["promtool", "check", "rules", check], capture_output=True, text=True, check=False)
+    refused = {
+        int(number) for number in re.findall(r'rule (\d+), "A": annotation', done.stdout + done.stderr)
+    }
+    assert {f"t{number:04d}" for number in range(1, 2001) if number not in refused} == set(good)
+    assert len(good) > 300
+
+    labels = {"__name__": "up", "a": "b"}
+    world = World(lambda _expr: [SampleValue(labels, 1.0)])
+    shown = expand_all(
+        [(name, parse_template(text, "A")) for name, text in good.items()], labels, 1.0, world=world
+    )
+    rule = {"alert": "A", "expr": "up", "annotations": good}
+    (tmp_path / "r.json").write_text(json.dumps({"groups": [{"name": "g", "rules": [rule]}]}))
+    case = {
+        "eval_time": "0s",
+        "alertname": "A",
+        "exp_alerts": [{"exp_labels": {"a": "b"}, "exp_annotations": shown}],
+    }
+    test = {
+        "interval": "1m",
+        "input_series": [{"series": 'up{a="b"}', "values": "1"}],
+        "alert_rule_test": [case],
+    }
+    (tmp_path / "t.json").write_text(json.dumps({"rule_files": ["r.json"], "tests": [test]}))
+    done = subprocess.run(
+        ["promtool", "test", "rules", tmp_path / "t.json"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, differences(done.stderr)
