@@ -21,6 +21,7 @@ from tests.bench.measure import Measure
 from tests.bench.metrics import rules, sides, storm
 from tests.bench.metrics.city import bulk
 from tests.bench.metrics.data import (
+    DOWN,
     HOUR,
     INTERVALS,
     MINUTE,
@@ -89,7 +90,7 @@ def test_as_many_ports_are_down_as_a_storm_has_alerts() -> None:
         .parts[0]
         .values.reshape(480, WIDTH, 10)[:, 2 * PORTS : 3 * PORTS, 0]
     )
-    assert (last == 2).sum() == pytest.approx(480 * PORTS * storm.OF_SERIES, abs=20)
+    assert (last == 2).sum() == pytest.approx(480 * PORTS * DOWN, abs=20)
 
 
 def test_uneven_data_has_every_interval_and_holes(odd: Dataset) -> None:
