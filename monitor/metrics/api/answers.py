@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
@@ -11,6 +10,7 @@ import structlog
 from flask import Response, request
 from werkzeug.exceptions import HTTPException
 
+from monitor.metrics.api.compression import gzip_parts
 from monitor.metrics.errors import QueryError
 
 log = structlog.get_logger(__name__)
@@ -28,6 +28,7 @@ _STATUS = MappingProxyType(
     }
 )
 _GZIP_FROM = 2048
+_COPIED_UP_TO = 1 << 20
 _MAX_NOTES = 10
 _RETRY_AFTER = "2"
 
@@ -71,13 +72,14 @@ def plain(text: str, status: int, headers: Mapping[str, str] | None = None) -> R
 
 
 def packed(parts: Sequence[bytes], status: int, content_type: str) -> Response:
-    """A body, compressed when it is long and the client takes it. It may be large, so it is not copied together."""
+    """A body, compressed when it is long and the client takes it."""
     headers = {"Vary": "Accept-Encoding"}
     if sum(map(len, parts)) >= _GZIP_FROM and "gzip" in request.headers.get("Accept-Encoding", ""):
-        stream = zlib.compressobj(1, wbits=31)
-        parts = [*map(stream.compress, parts), stream.flush()]
+        parts = gzip_parts(parts)
         headers["Content-Encoding"] = "gzip"
-    return Response(list(parts), status, headers, content_type=content_type)
+    # One piece is sent at once; a large body is not copied together for that.
+    body = [b"".join(parts)] if sum(map(len, parts)) < _COPIED_UP_TO else list(parts)
+    return Response(body, status, headers, content_type=content_type)
 
 
 def _json(parts: Sequence[bytes], status: int) -> Response:

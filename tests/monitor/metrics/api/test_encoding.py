@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import math
 import time
 
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from monitor.metrics.api.compression import gzip_parts
 from monitor.metrics.api.encoding import matrix_json, number_tokens, result_json
 from monitor.metrics.interface import Matrix, RawMatrix, Scalar, Text, Vector, make_labels
 from monitor.metrics.notation import number, seconds_text
@@ -32,11 +34,15 @@ def test_numbers_come_back_and_have_exponents_where_go_has_them(value: float) ->
 
 
 @given(
-    st.lists(st.integers(-(1 << 50), 1 << 50), min_size=1, max_size=20),
+    st.integers(-(1 << 50), 1 << 50),
+    st.integers(1, 1 << 40),
+    st.integers(1, 20),
     st.lists(st.booleans(), min_size=1, max_size=20),
 )
-def test_a_matrix_is_json_with_its_present_points_only(times: list[int], there: list[bool]) -> None:
-    steps = np.array(sorted(times), np.int64)
+def test_a_matrix_is_json_with_its_present_points_only(
+    start: int, step: int, count: int, there: list[bool]
+) -> None:
+    steps = start + step * np.arange(count, dtype=np.int64)
     present = np.resize(np.array(there), (len(steps), 2))
     values = np.arange(2.0 * len(steps)).reshape(-1, 2) / 4
     matrix = Matrix([make_labels({"n": "值"}, "m"), ()], steps, values, present)
@@ -64,6 +70,11 @@ def test_the_bytes_of_each_type() -> None:
         b'{"resultType":"matrix","result":[{"metric":{"__name__":"m"},"values":[[0,"1e+21"],[0.020,"NaN"]]}]}'
     )
     assert result_json(RawMatrix([])) == b'{"resultType":"matrix","result":[]}'
+
+
+@given(st.lists(st.binary(), max_size=5))
+def test_compressed_parts_are_one_stream(parts: list[bytes]) -> None:
+    assert gzip.decompress(b"".join(gzip_parts(parts))) == b"".join(parts)
 
 
 @pytest.mark.parametrize("value", [1e-6, 1e-7, 9.5e-10, 5e-324, 1e15, 1e16, 1e20, 1e21, 1.5e300, 0.1, 1 / 3])
