@@ -12,6 +12,8 @@ from flask import Response, current_app
 from monitor.metrics.api.answers import success
 from monitor.metrics.api.arguments import Arguments, read_arguments
 from monitor.metrics.errors import QueryError
+from monitor.metrics.interface import Matcher, MatchOp
+from monitor.metrics.promql.regex import full_match
 
 RULES_EXTENSION = "zhishou.rules"
 _TYPES = MappingProxyType({"": "", "alert": "alerting", "record": "recording"})
@@ -32,8 +34,9 @@ class RuleSource(Protocol):
 
 
 def rules() -> Response:
-    """Rule groups, by type, rule_name[], rule_group[] and file[]; groups without a rule left are not shown.
+    """Rule groups, by type, rule_name[], rule_group[], file[] and match[] (the labels that rules set).
 
+    Groups without a rule left are not shown.
     `group_limit` asks for so many groups; `group_next_token` for those after the answer that gave it.
     """
     arguments = read_arguments()
@@ -42,13 +45,16 @@ def rules() -> Response:
         raise QueryError(f'invalid parameter "type": not supported value "{arguments.text("type")}"')
     bare = _flag(arguments, "exclude_alerts")
     names = frozenset(arguments.texts("rule_name[]"))
+    selections = arguments.selections()
     most = arguments.limit("group_limit")
     shown: list[Mapping[str, object]] = []
     for group in _after(arguments.text("group_next_token"), _groups(arguments), most):
         kept = [
             rule
             for rule in _rules_of(group)
-            if (not kind or rule.get("type") == kind) and (not names or rule.get("name") in names)
+            if (not kind or rule.get("type") == kind)
+            and (not names or rule.get("name") in names)
+            and (not selections or _sets_labels(rule, selections))
         ]
         if kept and 0 < most <= len(shown):
             return success({"groups": shown, "groupNextToken": _token(shown[-1])})
@@ -99,6 +105,21 @@ def _token(group: Mapping[str, object]) -> str:
 def _rules_of(group: Mapping[str, object]) -> list[Mapping[str, object]]:
     found = group.get("rules")
     return [rule for rule in found if isinstance(rule, Mapping)] if isinstance(found, list) else []
+
+
+def _sets_labels(rule: Mapping[str, object], selections: Sequence[tuple[Matcher, ...]]) -> bool:
+    labels = rule.get("labels")
+    shown = labels if isinstance(labels, Mapping) else {}
+    return any(
+        all(_matches(matcher, str(shown.get(matcher.name, ""))) for matcher in matchers)
+        for matchers in selections
+    )
+
+
+def _matches(matcher: Matcher, value: str) -> bool:
+    if matcher.op in (MatchOp.EQ, MatchOp.NE):
+        return (value == matcher.value) == (matcher.op is MatchOp.EQ)
+    return (full_match(matcher.value)(value) is not None) == (matcher.op is MatchOp.RE)
 
 
 def _without_alerts(rule: Mapping[str, object]) -> Mapping[str, object]:

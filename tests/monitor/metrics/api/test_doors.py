@@ -21,8 +21,13 @@ def data(client: FlaskClient, path: str) -> object:
 
 class Alarms:
     def groups(self) -> list[dict[str, object]]:
-        alert = {"type": "alerting", "name": "Down", "alerts": [{"state": "firing"}]}
-        record = {"type": "recording", "name": "site:up:sum"}
+        alert = {
+            "type": "alerting",
+            "name": "Down",
+            "alerts": [{"state": "firing"}],
+            "labels": {"severity": "P1"},
+        }
+        record = {"type": "recording", "name": "site:up:sum", "labels": {"team": "net"}}
         return [
             {"name": "g", "file": "a.yml", "rules": [alert, record]},
             {"name": "h", "file": "b.yml", "rules": [{**alert, "name": "Hot"}]},
@@ -42,6 +47,9 @@ class Alarms:
         ("rule_group[]=h", {"h": ["Hot"]}),
         ("file[]=a.yml&type=alert", {"g": ["Down"]}),
         ("rule_group[]=none", {}),
+        ("match[]={severity='P1'}", {"g": ["Down"], "h": ["Hot"]}),
+        ("match[]={severity!~'P.',team='net'}&match[]={x='y'}", {"g": ["site:up:sum"]}),
+        ("match[]={severity=~'P'}", {}),
     ],
 )
 def test_rules_are_filtered(app: Flask, client: FlaskClient, asked: str, shown: dict[str, list[str]]) -> None:
