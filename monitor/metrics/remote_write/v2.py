@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -34,49 +35,68 @@ class _Rest:
 class _Symbols:
     """The table of one request. Raises IngestError for references that lead nowhere."""
 
-    __slots__ = ("_keys", "_pieces", "_texts")
+    __slots__ = ("_pieces", "_texts")
 
     def __init__(self, texts: Sequence[str]) -> None:
         if texts and texts[0]:
             raise IngestError("the first symbol must be the empty string")
         self._texts = texts
-        self._pieces: dict[tuple[int, int], bytes] = {}
-        self._keys: dict[bytes, bytes] = {}
+        self._pieces = _Pieces(texts)
 
     def text(self, ref: int) -> str:
         """A symbol."""
-        if ref >= len(self._texts):
-            raise IngestError("a series refers to symbols that are not there")
-        return self._texts[ref]
+        return _symbol(self._texts, ref)
 
-    def key(self, packed: bytes) -> bytes:
-        """The label bytes of 1.0 for a packed list of references."""
-        key = self._keys.get(packed)
-        if key is None:
-            # Below 128 a reference is a byte of its own.
-            refs = packed if packed.isascii() else _unpacked(packed)
-            key = self._keys[packed] = self.key_of(refs)
-        return key
-
-    def key_of(self, refs: Sequence[int]) -> bytes:
-        """The label bytes of 1.0 for references."""
+    def key(self, refs: Sequence[int]) -> bytes:
+        """The label bytes of 1.0 for the references of a series."""
         if len(refs) % 2:
-            raise IngestError("a series has a label name without a value")
-        return b"".join([self._piece(pair) for pair in zip(refs[::2], refs[1::2], strict=True)])
+            raise _odd()
+        return b"".join(map(self._pieces.__getitem__, zip(refs[::2], refs[1::2], strict=True)))
 
-    def _piece(self, pair: tuple[int, int]) -> bytes:
-        piece = self._pieces.get(pair)
-        if piece is None:
-            name, value = (self.text(ref).encode() for ref in pair)
-            label = b"\x0a" + varint(len(name)) + name
-            if value:
-                label += b"\x12" + varint(len(value)) + value
-            piece = self._pieces[pair] = b"\x0a" + varint(len(label)) + label
+    def keys(self, packed: list[bytes]) -> list[bytes] | None:
+        """The same for many packed lists of references; None when protobuf should look at each."""
+        data = np.frombuffer(b"".join(packed), np.uint8)
+        sizes = np.fromiter(map(len, packed), np.int64, len(packed))
+        last = np.concatenate([np.zeros(1, np.int64), np.cumsum(data < 0x80)])
+        ends = np.cumsum(sizes)
+        if (data[ends[sizes > 0] - 1] >= 0x80).any():  # It would go on in the next list.
+            return None
+        bounds = last[ends]
+        if (bounds % 2).any():
+            raise _odd()
+        refs = v2.TimeSeries.FromString(b"\x0a" + varint(len(data)) + data.tobytes()).labels_refs
+        pairs = zip(refs[::2], refs[1::2], strict=True)
+        pieces = list(map(self._pieces.__getitem__, pairs))
+        steps = [0, *(bounds // 2).tolist()]
+        return [b"".join(pieces[start:end]) for start, end in pairwise(steps)]
+
+
+class _Pieces(dict[tuple[int, int], bytes]):
+    """The label bytes for a pair of references, made when they are asked for."""
+
+    __slots__ = ("_texts",)
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        super().__init__()
+        self._texts = texts
+
+    def __missing__(self, pair: tuple[int, int]) -> bytes:
+        name, value = (_symbol(self._texts, ref).encode() for ref in pair)
+        label = b"\x0a" + varint(len(name)) + name
+        if value:
+            label += b"\x12" + varint(len(value)) + value
+        piece = self[pair] = b"\x0a" + varint(len(label)) + label
         return piece
 
 
-def _unpacked(packed: bytes) -> list[int]:
-    return list(v2.TimeSeries.FromString(b"\x0a" + varint(len(packed)) + packed).labels_refs)
+def _symbol(texts: Sequence[str], ref: int) -> str:
+    if ref >= len(texts):
+        raise IngestError("a series refers to symbols that are not there")
+    return texts[ref]
+
+
+def _odd() -> IngestError:
+    return IngestError("a series has a label name without a value")
 
 
 def read_series(
@@ -102,7 +122,7 @@ def _by_steps(
     bodies: list[bytes], names: _Symbols, limits: RequestLimits
 ) -> tuple[list[bytes], Columns, list[_Rest]] | None:
     """References, samples, the rest: as every known writer orders them."""
-    keys: list[bytes] = []
+    refs: list[bytes] = []
     counts: list[int] = []
     at: list[int] = []
     rests: list[_Rest] = []
@@ -119,14 +139,15 @@ def _by_steps(
         rest = known[tail]
         if rest is None or end > len(body):
             return None
-        keys.append(names.key(packed))
+        refs.append(packed)
         rests.append(rest)
         counts.append(len(at))
         base += len(body)
         check_count(len(at), limits)
     places = np.array(at, np.int64)
     samples = read_samples(np.frombuffer(b"".join([*bodies, PADDING]), np.uint8), places) if at else None
-    if samples is None:
+    keys = names.keys(refs) if samples is not None else None
+    if samples is None or keys is None:
         return None
     exemplars, histograms = sum(r.exemplars for r in rests), sum(r.histograms for r in rests)
     columns = Columns(
@@ -148,6 +169,8 @@ def _step(body: bytes, base: int, at: list[int]) -> tuple[bytes, int]:
         here = start + length
         packed = body[start:here]
     while here < size and body[here] == 0x12:
+        if body[here + 1] > 0x7F:
+            raise IndexError
         at.append(base + here)
         here += 2 + body[here + 1]
     return packed, here
@@ -178,7 +201,7 @@ def _by_protobuf(
     for body in bodies:
         series = v2.TimeSeries.FromString(body)
         check_count(len(times) + len(series.samples), limits)
-        keys.append(names.key_of(series.labels_refs))
+        keys.append(names.key(series.labels_refs))
         rests.append(_rest_of(series))
         counts.append(len(series.samples))
         for sample in series.samples:

@@ -280,6 +280,13 @@ def test_times_longer_than_64_bits_are_for_protobuf_to_judge() -> None:
         agrees(Decoder(), series(1, field(0x12, body)))
 
 
+def test_a_sample_with_much_else_in_it_is_still_a_sample() -> None:
+    long = field(0x12, sample(1.5, NOW, zeros=True)[2:] + field(0x7A, b"x" * 200))
+    agrees(Decoder(), series(1, long) + series(2, sample(1.0, NOW)))
+    symbols = b"".join(field(0x22, text) for text in (b"", b"__name__", b"up"))
+    agrees(Decoder(), symbols + field(0x2A, field(0x0A, bytes([1, 2])) + long), V2)
+
+
 def test_an_empty_message_has_no_samples() -> None:
     assert len(read(Decoder(), b"").block.series) == 0
     assert read(Decoder(), b"").block.labels == ()
