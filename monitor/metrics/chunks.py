@@ -32,7 +32,7 @@ Files = Mapping[int, tuple[ChunkFile, ...]]
 
 
 class ChunkStore:
-    """The days of one folder. Reading is safe from several threads; writing is the turn of the store's upkeep alone."""
+    """The days of one folder. Safe to use from several threads."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -74,8 +74,12 @@ class ChunkStore:
 
     def _add(self, path: Path) -> None:
         day = day_of(path)
-        files = (*self._files.get(day, ()), ChunkFile(path))
-        self._files = {**self._files, day: tuple(sorted(files, key=lambda file: (file.seal, -file.level)))}
+        with self._guard:
+            files = (*self._files.get(day, ()), ChunkFile(path))
+            self._files = {
+                **self._files,
+                day: tuple(sorted(files, key=lambda file: (file.seal, -file.level))),
+            }
 
     def add(self, paths: Iterable[Path]) -> None:
         """Show finished files to readers."""
@@ -96,10 +100,10 @@ class ChunkStore:
 
     def replace(self, day_ms: int, old: Sequence[ChunkFile], new: Path) -> None:
         """Show one finished file in the place of others, which go."""
-        files = [file for file in self._files.get(day_ms, ()) if file not in old]
-        files = sorted([*files, ChunkFile(new)], key=lambda file: (file.seal, -file.level))
-        self._files = {**self._files, day_ms: tuple(files)}
         with self._guard:
+            files = [file for file in self._files.get(day_ms, ()) if file not in old]
+            files = sorted([*files, ChunkFile(new)], key=lambda file: (file.seal, -file.level))
+            self._files = {**self._files, day_ms: tuple(files)}
             self._indexes.pop(new, None)
         for file in old:
             if file.path != new:
@@ -113,9 +117,10 @@ class ChunkStore:
 
     def _remove(self, day_ms: int, gone: Sequence[ChunkFile]) -> None:
         if gone:
-            kept = tuple(file for file in self._files[day_ms] if file not in gone)
-            others = {day: files for day, files in self._files.items() if day != day_ms}
-            self._files = {**others, day_ms: kept} if kept else others
+            with self._guard:
+                kept = tuple(file for file in self._files[day_ms] if file not in gone)
+                others = {day: files for day, files in self._files.items() if day != day_ms}
+                self._files = {**others, day_ms: kept} if kept else others
             for file in gone:
                 self._doom(file)
 

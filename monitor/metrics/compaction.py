@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 import structlog
 
+from monitor.clock import to_datetime
 from monitor.metrics.chunk_file import About, ChunkFile, file_name
 from monitor.metrics.chunk_writer import ChunkWriter
 from monitor.metrics.chunks import DAY_MS, ChunkStore
@@ -29,13 +30,18 @@ from monitor.metrics.rollup import rollups
 
 _SETTLED_MS = 3_600_000
 _MOST_FILES = 32
+_NIGHT = (1, 5)
 _SERIES_AT_ONCE = 2048
 _log = structlog.get_logger(__name__)
 
 
 def due_day(chunks: ChunkStore, now_ms: int) -> int | None:
-    """The oldest day that is at least two days old, not compacted, and at rest for an hour."""
-    limit = now_ms // DAY_MS * DAY_MS - 2 * DAY_MS
+    """The oldest day that is at least two days old, not compacted, and at rest for an hour.
+
+    At night by the machine's clock; by day only what is a day behind already.
+    """
+    night = _NIGHT[0] <= to_datetime(now_ms).astimezone().hour < _NIGHT[1]
+    limit = now_ms // DAY_MS * DAY_MS - (2 if night else 3) * DAY_MS
     for day in sorted(chunks.files):
         files = chunks.files[day]
         if day > limit or not any(file.level == 0 for file in files):

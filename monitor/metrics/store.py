@@ -80,6 +80,7 @@ class LocalStore:
         self._disk = disk or SystemDisk()
         self._lock = threading.RLock()
         self._upkeep = threading.Lock()
+        self._compacting = threading.Lock()
         self._head = Head()
         self._late = LateBuffer()
         self._leaving = no_columns()
@@ -294,22 +295,21 @@ class LocalStore:
         Raises StorageError when the disk does not take the files; the samples stay in memory and in the log, and it
         is tried again the next time.
         """
+        now = self._clock.now_ms()
         if not self._upkeep.acquire(blocking=False):
             return
         try:
-            now = self._clock.now_ms()
             boundary = (now - _GRACE_MS) // SLOT_MS * SLOT_MS
             if self._has_before(boundary) and (
                 boundary > self._sealed_until_ms or now - self._sealed_at_ms >= _LATE_SEAL_MS
             ):
                 self._seal(boundary, now)
                 self._sealed_until_ms, self._sealed_at_ms = boundary, now
-            self._compact_due(now)
-            self._history.remove_before(now)
         except OSError as error:
             raise self._refused(error) from error
         finally:
             self._upkeep.release()
+        self._compact_due(now)
 
     def _has_before(self, boundary_ms: int) -> bool:
         with self._lock:
@@ -394,13 +394,21 @@ class LocalStore:
             return list(self._gone)
 
     def _compact_due(self, now_ms: int) -> None:
-        day = due_day(self._history.raw, now_ms)
-        if day is not None:
-            self._compact(day)
+        if not self._compacting.acquire(blocking=False):
+            return
+        try:
+            day = due_day(self._history.raw, now_ms)
+            if day is not None:
+                self._compact(day)
+            self._history.remove_before(now_ms)
+        except OSError as error:
+            raise self._refused(error) from error
+        finally:
+            self._compacting.release()
 
     def compact(self, day_ms: int) -> None:
         """Put a day's files into one and roll it up; `day_ms` is any time of the day. Raises StorageError."""
-        with self._upkeep:
+        with self._compacting:
             try:
                 self._compact(day_ms // DAY_MS * DAY_MS)
             except OSError as error:

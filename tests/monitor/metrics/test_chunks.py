@@ -155,7 +155,9 @@ def test_a_flipped_bit_anywhere_in_a_file_is_noticed_and_hides_little(
     path = folder / "1970-01-01" / file_name(3, 0)
     random = np.random.default_rng(1)
     rows = [
-        (series, time, float(random.integers(0, 99))) for series in range(600) for time in range(0, 30, 3)
+        (series, 100 * time + series % 40, float(random.integers(0, 99)))
+        for series in range(600)
+        for time in range(10)
     ]
     written(path, rows, [(number, make_labels({"n": str(number)})) for number in range(600)])
     data = bytearray(path.read_bytes())
@@ -170,8 +172,9 @@ def test_a_flipped_bit_anywhere_in_a_file_is_noticed_and_hides_little(
         back = columns_of(layer)
         found |= set(zip(back.series.tolist(), back.timestamps.tolist(), back.values.tolist(), strict=True))
     assert found <= set(rows)
-    # At worst a row of time stamps, which hides a batch (256 series here), or the names.
-    assert len(found) >= len(rows) / 2 or len(names) == 0
+    # At worst a row of time stamps, which hides a batch (some 270 series here), or the names.
+    assert len(found) >= len(rows) / 2
+    assert len(names) in {0, 600}
     assert all(labels == (("n", str(number)),) for number, labels in names.items())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from pathlib import Path
 
@@ -46,7 +47,7 @@ def layers_of(samples: dict[tuple[int, int], float], cuts: list[int]) -> list[La
     """The samples cut along time at some places."""
     edges = [-1, *sorted(set(cuts)), 31]
     layers: list[Layer] = []
-    for low, high in zip(edges, edges[1:], strict=False):
+    for low, high in itertools.pairwise(edges):
         part = {key: value for key, value in samples.items() if low < key[1] <= high}
         evens = {key: value for key, value in part.items() if key[0] % 2 == 0}
         odds = {key: value for key, value in part.items() if key[0] % 2}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -45,7 +46,7 @@ def roll(
 
 def increase(samples: list[float]) -> float:
     """As Prometheus adds it up, without extrapolation."""
-    return sum(b - a if b >= a else b for a, b in zip(samples, samples[1:], strict=False))
+    return sum(b - a if b >= a else b for a, b in itertools.pairwise(samples))
 
 
 COUNTS = st.lists(st.one_of(st.integers(0, 50), st.just(-1)), min_size=2, max_size=120)
@@ -57,7 +58,7 @@ def test_the_increase_of_a_counter_is_what_it_was(steps: list[int], step: int) -
     for change in steps:
         values.append(float(change + (values[-1] if values else 1000)) if change >= 0 else 3.0)
     kept = roll("requests_total", values, step)[RAW]
-    assert {at: value for at, value in kept}.items() <= {i * MINUTE: v for i, v in enumerate(values)}.items()
+    assert dict(kept).items() <= {i * MINUTE: v for i, v in enumerate(values)}.items()
     assert increase([value for _, value in kept]) == increase(values)
     lasts = {i * MINUTE // step: i * MINUTE for i in range(len(values))}
     assert set(lasts.values()) <= {at for at, _ in kept}

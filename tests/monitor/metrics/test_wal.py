@@ -139,7 +139,7 @@ def test_who_waits_meanwhile_shares_one_sync(tmp_path: Path) -> None:
 def test_nobody_has_to_wait_for_a_sync_to_come(tmp_path: Path) -> None:
     disk = FailingDisk()
     synced = threading.Event()
-    disk.sync = lambda _descriptor: synced.set()  # type: ignore[method-assign]
+    disk.sync = lambda descriptor: synced.set()  # type: ignore[method-assign]
     log = WriteAheadLog(tmp_path, disk=disk, sync_seconds=0.01)
     log.start()
     synced.clear()
