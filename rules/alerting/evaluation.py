@@ -17,8 +17,8 @@ from monitor.metrics.interface import Floats, Labels, Limits, Plan, QueryEngine,
 from rules.alerting.files import AlertRule, RecordRule, Templates
 from rules.alerting.states import Phase, Reading, Tracked, Transition, step
 from rules.alerting.template import expand_all
-from rules.alerting.template_functions import CallError, World
-from rules.alerting.template_values import SampleValue
+from rules.alerting.template_functions import World
+from rules.alerting.template_values import CallError, SampleValue
 
 _NAME = "__name__"
 _NO_FLOATS = np.empty(0, np.float64)

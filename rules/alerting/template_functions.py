@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import html
 import json
-import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,20 +16,22 @@ from urllib.parse import quote_plus, urlsplit
 
 import re2
 
-from monitor.clock import to_datetime
-from rules.alerting.durations import parse_duration
-from rules.alerting.go_format import go_float, go_quote, go_text, sprintf
-from rules.alerting.template_values import AlertData, ArgMap, Moment, SampleValue, Value, go_type
+from rules.alerting.go_format import go_text, sprintf
+from rules.alerting.template_numbers import (
+    humanize,
+    humanize1024,
+    humanize_duration,
+    humanize_percentage,
+    humanize_timestamp,
+    parse_duration,
+    to_time,
+)
+from rules.alerting.template_values import AlertData, ArgMap, CallError, Moment, SampleValue, Value, go_type
 
 QueryFunction = Callable[[str], Sequence[SampleValue]]
 _GROUP = re.compile(r"\$(?:\$|\{(\w+)\}|(\w+)|())")
-_MAX_INT64 = float(1 << 63)
 _QUIETLY = re2.Options()
 _QUIETLY.log_errors = False
-
-
-class CallError(Exception):
-    """A function refuses its arguments; the message is Go's."""
 
 
 def _no_query(_expression: str) -> Sequence[SampleValue]:
@@ -74,122 +75,6 @@ def compatible(value: Value, kind: str) -> bool:
 def truth(value: Value) -> bool:
     """Go's truth: zero, nil and the empty are false; NaN is true."""
     return True if isinstance(value, Moment | SampleValue | AlertData) else bool(value)
-
-
-# Prometheus's numbers in people's units.
-
-
-def _number(value: Value) -> float:
-    if isinstance(value, str):
-        try:
-            if value != value.strip():
-                raise ValueError
-            return float(value.replace("_", "~"))
-        except ValueError:
-            raise CallError(f"strconv.ParseFloat: parsing {go_quote(value)}: invalid syntax") from None
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise CallError(f"can't convert {go_type(value)} to float")
-    return float(value)
-
-
-def _short(value: float) -> str:
-    return go_float(value) if not math.isfinite(value) else f"{value:.4g}"
-
-
-def _scaled(number: float) -> str:
-    """Below 1: a thousandfold until it is not, with the prefix for that."""
-    prefix = ""
-    for step in "munpfazy":
-        if abs(number) >= 1:
-            break
-        prefix, number = step, number * 1000
-    return _short(number) + prefix
-
-
-def humanize(value: Value) -> str:
-    """Four significant digits with a metric prefix: 1234567 -> 1.235M."""
-    number = _number(value)
-    if number == 0 or not math.isfinite(number):
-        return _short(number)
-    if abs(number) < 1:
-        return _scaled(number)
-    prefix = ""
-    for step in "kMGTPEZY":
-        if abs(number) < 1000:
-            break
-        prefix, number = step, number / 1000
-    return _short(number) + prefix
-
-
-def humanize1024(value: Value) -> str:
-    """Four significant digits with a binary prefix: 1048576 -> 1Mi."""
-    number = _number(value)
-    if abs(number) <= 1 or not math.isfinite(number):
-        return _short(number)
-    prefix = ""
-    for step in ("ki", "Mi", "Gi", "Ti", "Pi", "Ei", "Zi", "Yi"):
-        if abs(number) < 1024:
-            break
-        prefix, number = step, number / 1024
-    return _short(number) + prefix
-
-
-def humanize_duration(value: Value) -> str:
-    """Seconds as days, hours, minutes and seconds: 93784 -> 1d 2h 3m 4s."""
-    number = _number(value)
-    if not math.isfinite(number):
-        return _short(number)
-    if abs(number) < 1:
-        return ("0" if number == 0 else _scaled(number)) + "s"
-    sign = "-" if number < 0 else ""
-    days, rest = divmod(int(min(abs(number), _MAX_INT64)), 86400)
-    hours, rest = divmod(rest, 3600)
-    minutes, seconds = divmod(rest, 60)
-    if abs(number) >= _MAX_INT64:  # beyond Go's integers, where every part comes out negative
-        days, hours, minutes, seconds = -days, -hours, -minutes, -seconds
-    if days:
-        return f"{sign}{days}d {hours}h {minutes}m {seconds}s"
-    if hours:
-        return f"{sign}{hours}h {minutes}m {seconds}s"
-    if minutes:
-        return f"{sign}{minutes}m {seconds}s"
-    return f"{sign}{_short(abs(number))}s"
-
-
-def humanize_percentage(value: Value) -> str:
-    """A ratio as a percentage: 0.853 -> 85.3%."""
-    return _short(_number(value) * 100) + "%"
-
-
-def _time(value: Value) -> Moment | float:
-    """Seconds since the epoch as a time; NaN and Inf stay as they are."""
-    number = _number(value)
-    if not math.isfinite(number):
-        return number
-    if not -_MAX_INT64 <= number * 1e9 < _MAX_INT64:
-        raise CallError(
-            f"{go_float(number)} cannot be represented as a nanoseconds timestamp since it overflows int64"
-        )
-    return Moment(to_datetime(int(number * 1e9) // 1_000_000))
-
-
-def humanize_timestamp(value: Value) -> str:
-    """Seconds since the epoch as a UTC time."""
-    return go_text(_time(value))
-
-
-def _to_time(value: Value) -> Moment:
-    moment = _time(value)
-    if isinstance(moment, float):
-        raise CallError(f"{go_float(moment)} cannot be represented as a nanoseconds timestamp")
-    return moment
-
-
-def _parse_duration(text: str) -> float:
-    try:
-        return parse_duration(text) / 1000
-    except ValueError as error:
-        raise CallError(str(error)) from None
 
 
 # Text.
@@ -443,8 +328,8 @@ FUNCTIONS: Mapping[str, Function] = {
     "humanizeDuration": _pure(humanize_duration, "any"),
     "humanizePercentage": _pure(humanize_percentage, "any"),
     "humanizeTimestamp": _pure(humanize_timestamp, "any"),
-    "toTime": _pure(_to_time, "any"),
-    "parseDuration": _pure(_parse_duration, "string"),
+    "toTime": _pure(to_time, "any"),
+    "parseDuration": _pure(parse_duration, "string"),
     "title": _pure(title, "string"),
     "toUpper": _pure(lambda text: _cased(text, str.upper), "string"),
     "toLower": _pure(lambda text: _cased(text, str.lower), "string"),

@@ -10,13 +10,13 @@ import re
 from collections.abc import Callable, Mapping
 
 from rules.alerting.go_format import go_float
-from rules.alerting.template_functions import (
+from rules.alerting.template_nodes import Action, Command, Dot, Literal, Operand, Text, Tree, Variable, Word
+from rules.alerting.template_numbers import (
     humanize,
     humanize1024,
     humanize_duration,
     humanize_percentage,
 )
-from rules.alerting.template_nodes import Action, Command, Dot, Literal, Operand, Text, Tree, Variable, Word
 
 Part = str | Callable[[Mapping[str, str], float], str]
 

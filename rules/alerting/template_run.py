@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from rules.alerting.errors import TemplateError
 from rules.alerting.go_format import go_text
-from rules.alerting.template_functions import FUNCTIONS, CallError, World, compatible, truth
+from rules.alerting.template_functions import FUNCTIONS, World, compatible, truth
 from rules.alerting.template_nodes import (
     Action,
     Branch,
@@ -24,7 +24,7 @@ from rules.alerting.template_nodes import (
     Variable,
     Word,
 )
-from rules.alerting.template_values import AlertData, ArgMap, Moment, SampleValue, Value, go_type
+from rules.alerting.template_values import AlertData, ArgMap, CallError, Moment, SampleValue, Value, go_type
 
 _MAX_INCLUDES = 50
 _MAX_CHARS = 1 << 20

@@ -30,6 +30,10 @@ _LAYOUT = (
 )
 
 
+class CallError(Exception):
+    """A function refuses its arguments; the message is Go's."""
+
+
 class ArgMap(dict[str, "Value"]):
     """What `args` makes: a map[string]interface {}, whose missing entries are nil, not the empty string."""
 

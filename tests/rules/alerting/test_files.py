@@ -20,7 +20,8 @@ from rules.alerting.errors import RuleFileError, TemplateError
 from rules.alerting.files import AlertRule, RecordRule, load_rule_file, parse_rules
 from rules.alerting.go_format import go_float
 from rules.alerting.template import expand, parse_template
-from rules.alerting.template_functions import World, humanize_duration
+from rules.alerting.template_functions import World
+from rules.alerting.template_numbers import humanize_duration
 from rules.alerting.template_values import SampleValue
 
 COMPILE = PromqlEngine(MemoryStore()).compile

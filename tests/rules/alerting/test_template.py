@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from rules.alerting.errors import TemplateError
 from rules.alerting.go_format import go_quote, go_text, sprintf
 from rules.alerting.template import expand, expand_all, parse_template
-from rules.alerting.template_functions import CallError, World
-from rules.alerting.template_values import SampleValue, Value
+from rules.alerting.template_functions import World
+from rules.alerting.template_values import CallError, SampleValue, Value
 
 LABELS = {"__name__": "up", "device": "sw-1.example.cn:9100", "site": "市一医院", "path": "/a b?c=<d>&'e\""}
 VALUES = [
@@ -217,10 +217,10 @@ def test_quotes_can_be_read_back(text: str) -> None:
     assert go_text(text) == text
 
 
-WORDS = """$value $labels $labels.a . $ .Labels .Labels.a .Value 1 2.5 1.0 `a` "b" true nil | | ( ) printf humanize len eq lt ge  # noqa: SIM905 - easier to read
+WORDS = """$value $labels $labels.a . $ .Labels .Labels.a .Value 1 2.5 1.0 `a` "b" true nil | | ( ) printf humanize len eq lt ge
 not and or index toUpper first value args if else end range with $x := = , define`t` template`t` break 'c' - {{ }} 0x1F 1e3
 match title slice reReplaceAll humanizeDuration parseDuration stripPort html println label -3 +4 .5 5. 1_0 $value.x
-.Labels.a.b (1).x $x.y 1a 1e999 `5m`""".split()
+.Labels.a.b (1).x $x.y 1a 1e999 `5m`""".split()  # noqa: SIM905 - easier to read
 PHRASES = [
     "query `up` | len",
     "$x := 1",
