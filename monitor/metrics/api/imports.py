@@ -24,6 +24,7 @@ from monitor.metrics.api.parts import Parts
 from monitor.metrics.errors import IngestError, QueryError, StorageError
 from monitor.metrics.interface import AppendResult, Labels, SampleBlock, block_of, make_labels
 from monitor.metrics.metadata import MetricInfo, MetricType, Note
+from monitor.metrics.remote_write.labels import shown
 from monitor.metrics.write_http import Sites
 
 log = structlog.get_logger(__name__)
@@ -94,12 +95,15 @@ def _is_of(labels: Labels, sites: frozenset[str]) -> bool:
 def _answer(result: AppendResult, foreign: int) -> Response:
     reasons = dict(result.reasons)
     if foreign:
-        reasons["site of another collector"] = foreign
+        reasons["site_of_another_collector"] = foreign
     written = {"X-Prometheus-Remote-Write-Samples-Written": str(result.accepted + result.duplicate)}
     if not reasons:
         return plain("", 204, written)
-    shown = ", ".join(f"{count} {reason}" for reason, count in sorted(reasons.items()))
-    return plain(f"samples not stored: {shown}", 400, written)
+    told = ", ".join(
+        f"{count} {reason}" + (f", e.g. {shown(labels)}" if (labels := result.examples.get(reason)) else "")
+        for reason, count in sorted(reasons.items())
+    )
+    return plain(f"samples not stored: {told}", 400, written)
 
 
 def _extra_labels(arguments: Arguments) -> Mapping[str, str]:

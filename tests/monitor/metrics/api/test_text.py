@@ -7,22 +7,28 @@ import math
 import shutil
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
+from flask import Flask
 from flask.testing import FlaskClient
 from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
 from prometheus_client.parser import text_string_to_metric_families as prometheus
 
+from monitor.clock import ManualClock
 from monitor.metrics.api.exposition import OPENMETRICS, PROMETHEUS, accepted, write_text
 from monitor.metrics.api.imports import MAX_TEXT
 from monitor.metrics.errors import StorageError
+from monitor.metrics.http import prometheus_api
 from monitor.metrics.interface import AppendResult, Matcher, MatchOp, SampleBlock, make_labels
 from monitor.metrics.latest import Newest, newest
 from monitor.metrics.memory import MemoryStore
 from monitor.metrics.metadata import MetricInfo, MetricMetadata, MetricType
+from monitor.metrics.promql.engine import PromqlEngine
+from monitor.metrics.store import LocalStore
 from monitor.service import Runtime
 
 IMPORT = "/prometheus/api/v1/import/prometheus"
@@ -139,7 +145,7 @@ def test_openmetrics_is_taken_in(client: FlaskClient, runtime: Runtime, metadata
 def test_a_bound_collector_imports_for_its_own_sites_only(client: FlaskClient, runtime: Runtime) -> None:
     text = 'own{site="H1"} 1\nown{site="H2"} 2\nown 3\n'
     answer = client.post(IMPORT, data=text, headers={"X-Zhishou-Collector": "c1"})
-    assert (answer.status_code, answer.text) == (400, "samples not stored: 1 site of another collector\n")
+    assert (answer.status_code, answer.text) == (400, "samples not stored: 1 site_of_another_collector\n")
     assert sorted(value for _, value in values(runtime, "own").values()) == [1.0, 3.0]
 
 
@@ -171,6 +177,21 @@ def test_what_is_no_text_is_refused_with_a_reason(
     assert answer.status_code == status
     assert len(answer.text) > 10
     assert values(runtime, "m") == {}
+
+
+def test_what_is_not_stored_is_told(tmp_path: Path, runtime: Runtime) -> None:
+    at = runtime.clock.now_ms()
+    store = LocalStore(tmp_path / "metrics", runtime.clock)
+    app = Flask("local")
+    app.register_blueprint(prometheus_api(store, PromqlEngine(store), runtime.clock, targets=list))
+    first = app.test_client().post(IMPORT, data=f'c{{a="b"}} 1 {at}\nd 1\n')
+    again = app.test_client().post(IMPORT, data=f'c{{a="b"}} 2 {at}\nd 1\n')
+    store.close()
+    assert first.status_code == 204
+    assert again.status_code == 400
+    assert again.text.startswith("samples not stored: 1 ")
+    assert 'e.g. c{a="b"}' in again.text
+    assert again.headers["X-Prometheus-Remote-Write-Samples-Written"] == "1"
 
 
 def test_bad_parameters_are_refused(client: FlaskClient) -> None:
@@ -209,12 +230,6 @@ def pieces() -> Iterator[str]:
 
 @given(st.lists(st.sampled_from(list(pieces())), max_size=12).map("".join), st.booleans())
 def test_no_text_breaks_the_reader(text: str, strict: bool) -> None:
-    from flask import Flask
-
-    from monitor.clock import ManualClock
-    from monitor.metrics.http import prometheus_api
-    from monitor.metrics.promql.engine import PromqlEngine
-
     store = MemoryStore()
     app = Flask("fuzz")
     app.register_blueprint(prometheus_api(store, PromqlEngine(store), ManualClock(10_000), targets=list))
