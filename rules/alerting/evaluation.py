@@ -44,9 +44,10 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """Series to write: one value each. The same `labels` object again means the same series again."""
+    """Series to write: one value each. The same `labels` object again means the same series again (a store knows
+    a tuple that it has seen)."""
 
-    labels: Sequence[Labels]
+    labels: tuple[Labels, ...]
     values: Floats
 
 
@@ -81,7 +82,7 @@ class AlertEvaluator:
         self._after: Tracking | None = None  # what the last evaluation returned
         self._quiet_until = 0  # before this time a rule whose result stays the same changes nothing
         self._alerts_of: dict[Labels, tuple[Phase, Labels, Labels]] = {}
-        self._output = Output([], _NO_FLOATS)
+        self._output = Output((), _NO_FLOATS)
 
     def evaluate(self, before: Tracking, at_ms: int, *, limit: int = 0) -> AlertOutcome:
         """One evaluation at `at_ms`. Raises QueryError; then the caller keeps `before`."""
@@ -227,7 +228,7 @@ class AlertEvaluator:
         self._alerts_of = names
         values = np.ones(2 * len(tracked), np.float64)
         values[1::2] = [alert.active_at / 1000 for alert in tracked.values()]
-        return Output(labels, values)
+        return Output(tuple(labels), values)
 
 
 class RecordEvaluator:
@@ -237,21 +238,23 @@ class RecordEvaluator:
         self._rule = rule
         self._engine = engine
         self._extra = dict(rule.labels)
+        self._source: Sequence[Labels] = ()
         self._series: list[Labels] = []
-        self._keys: list[Labels] = []
+        self._keys: tuple[Labels, ...] = ()
 
     def evaluate(self, at_ms: int, *, limit: int = 0) -> Output:
         """The series the rule yields at `at_ms`. Raises QueryError."""
         vector = _vector(self._engine, self._rule.plan, at_ms)
-        series = _as_list(vector.labels)
+        series = self._series if vector.labels is self._source else _as_list(vector.labels)
         if series != self._series:
-            keys = [make_labels(dict(labels) | self._extra, self._rule.name) for labels in series]
+            keys = tuple([make_labels(dict(labels) | self._extra, self._rule.name) for labels in series])
             if len(set(keys)) != len(keys):
                 raise QueryError(
                     "vector contains metrics with the same labelset after applying rule labels",
                     kind="execution",
                 )
             self._series, self._keys = series, keys
+        self._source = vector.labels
         if limit and len(series) > limit:
             raise QueryError(f"exceeded limit of {limit} with {len(series)} series", kind="execution")
         return Output(self._keys, vector.values)

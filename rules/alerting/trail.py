@@ -14,7 +14,7 @@ class Trail:
     """The series one rule wrote last."""
 
     def __init__(self) -> None:
-        self._labels: Sequence[Labels] = ()
+        self._labels: tuple[Labels, ...] = ()
 
     @property
     def labels(self) -> Sequence[Labels]:
@@ -29,13 +29,13 @@ class Trail:
             gone = list(set(last).difference(labels))
             if gone:
                 values = np.concatenate([values, np.full(len(gone), STALE)])
-                labels = [*labels, *gone]
+                labels = (*labels, *gone)
         if labels:
             store.append(_block(labels, values, at_ms))
 
     def take(self, labels: Iterable[Labels]) -> None:
         """Series that an earlier rule wrote and this one answers for from now on."""
-        self._labels = [*self._labels, *labels]
+        self._labels = (*self._labels, *labels)
 
 
 def end_series(store: MetricStore, labels: Sequence[Labels], at_ms: int) -> None:
