@@ -64,11 +64,28 @@ class SeriesIndex:
 
     def remove(self, numbers: Sequence[int]) -> None:
         """Forget series; their numbers are not given again."""
+        pairs: set[tuple[str, str]] = set()
         for number in numbers:
+            pairs.update(self.labels[number])
             del self._numbers[self.labels[number]]
             self.labels[number] = ()
+            self.metric[number] = ""
             self.gaps.append(number)
+        self._forget_postings(pairs, np.array(numbers, np.int32))
         self._selections.clear()
+
+    def _forget_postings(self, pairs: set[tuple[str, str]], numbers: Codes) -> None:
+        """Without this, label values that come once and never again would stay for ever."""
+        for name, value in pairs:
+            postings = np.array(self._postings[name][value], np.int32)
+            left = postings[~np.isin(postings, numbers)]
+            if len(left):
+                self._postings[name][value] = array("i", left.tolist())
+                continue
+            del self._postings[name][value]
+            self._pairs.pop((name, value), None)
+            if not self._postings[name]:
+                del self._postings[name]
 
     def select(self, matchers: Sequence[Matcher]) -> Codes:
         """The numbers of the matching series, ascending; read-only. Raises QueryError for a bad regex."""

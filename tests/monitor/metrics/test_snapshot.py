@@ -17,7 +17,7 @@ from monitor.clock import ManualClock
 from monitor.errors import InputError
 from monitor.metrics.chunks import DAY_MS
 from monitor.metrics.cli import metrics
-from monitor.metrics.interface import Labels, block_of, make_labels
+from monitor.metrics.interface import Labels, Matcher, MatchOp, block_of, make_labels
 from monitor.metrics.snapshot import snapshot, verify
 from monitor.metrics.store import LocalStore
 from tests.monitor.metrics.oracle import Samples, bits_of, contents
@@ -205,6 +205,9 @@ def test_series_that_come_and_go_leave_nothing_behind(tmp_path: Path, clock: Man
     assert sizes[-1][0] <= 5 + 20 * 24 * 4.5
     assert sizes[-1][0] <= sizes[4][0] * 1.1
     assert sizes[-1][1] <= sizes[5][1] * 2.5
+    pods = store.label_values("pod", [], 0, clock.now_ms())
+    assert len(pods) == sizes[-1][0] - 5
+    assert store.series([Matcher("pod", MatchOp.RE, "[01]-.*")], 0, clock.now_ms()) == []
     store.close()
     again = LocalStore(tmp_path, clock, retention_days=2, five_minute_days=4, hour_days=5)
     assert again.stats()["series"] == sizes[-1][0]
