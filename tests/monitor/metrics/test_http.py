@@ -174,7 +174,7 @@ def test_long_answers_are_compressed_when_asked(client: FlaskClient, now: int) -
     packed = client.get(f"{API}/query_range", query_string=query, headers={"Accept-Encoding": "gzip"})
     assert packed.headers["Content-Encoding"] == "gzip"
     assert "Content-Encoding" not in plain.headers
-    assert len(packed.data) < len(plain.data) / 3
+    assert len(packed.data) < len(plain.data) / 4
     assert gzip.decompress(packed.data) == plain.data
 
 

@@ -32,7 +32,9 @@ from monitor.metrics.store import LocalStore
 from monitor.service import Runtime
 
 IMPORT = "/prometheus/api/v1/import/prometheus"
-NAMES = st.from_regex(r"[a-zA-Z_][a-zA-Z0-9_]{0,8}", fullmatch=True).filter(lambda name: name != "__name__")
+NAMES = st.from_regex(r"[a-zA-Z_][a-zA-Z0-9_]{0,8}", fullmatch=True).filter(
+    lambda name: not name.startswith("__")
+)
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8)
 
 
