@@ -91,6 +91,13 @@ def read_arguments() -> Arguments:
     return Arguments(given)
 
 
+def read_address() -> Arguments:
+    """The parameters of the address only: the body is something else, whatever its type says."""
+    given: dict[str, list[str]] = {}
+    _add(given, request.query_string, "the address")
+    return Arguments(given)
+
+
 def _add(given: dict[str, list[str]], raw: bytes, where: str) -> None:
     try:
         pairs = parse_qsl(

@@ -19,7 +19,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as text_families
 
 from monitor.metrics.api.answers import plain
-from monitor.metrics.api.arguments import Arguments, read_arguments
+from monitor.metrics.api.arguments import Arguments, read_address
 from monitor.metrics.api.parts import Parts
 from monitor.metrics.errors import IngestError, QueryError, StorageError
 from monitor.metrics.interface import AppendResult, Labels, SampleBlock, block_of, make_labels
@@ -52,6 +52,8 @@ class ImportView:
             return self._import()
         except IngestError as error:
             return plain(str(error), error.status)
+        except QueryError as error:
+            return plain(str(error), 400)
         except (StorageError, OSError) as error:
             log.error("samples cannot be stored", error=str(error))
             return plain("samples cannot be stored now", 503, {"Retry-After": "10"})
@@ -59,9 +61,9 @@ class ImportView:
             self.places.release()
 
     def _import(self) -> Response:
-        arguments = read_arguments()
+        arguments = read_address()  # curl calls any body a form.
         extra = _extra_labels(arguments)
-        at = _default_time(arguments, self.parts.clock.now_ms())
+        at = arguments.limit("timestamp") or self.parts.clock.now_ms()
         families = _families(_text(), openmetrics=request.mimetype == "application/openmetrics-text")
         block = block_of(
             (make_labels({**sample.labels, **extra}, sample.name), _time(sample.timestamp, at), sample.value)
@@ -111,13 +113,6 @@ def _extra_labels(arguments: Arguments) -> Mapping[str, str]:
     if any(not name or not equals or name == "__name__" for name, equals, _ in pairs):
         raise IngestError('invalid parameter "extra_label"', hint="write it as extra_label=NAME=VALUE")
     return {name: value for name, _, value in pairs}
-
-
-def _default_time(arguments: Arguments, now_ms: int) -> int:
-    try:
-        return arguments.limit("timestamp") or now_ms
-    except QueryError as error:
-        raise IngestError(error.message) from None
 
 
 def _text() -> str:

@@ -131,6 +131,15 @@ def test_text_is_taken_in(client: FlaskClient, runtime: Runtime, metadata: Metri
     assert metadata.about("jobs_total") == MetricInfo(MetricType.COUNTER, "Jobs")
 
 
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+def test_curl_sends_text(address: str, runtime: Runtime) -> None:
+    """It calls every body a form."""
+    url = f"{address}/api/v1/import/prometheus?extra_label=a=b"
+    argv = ["curl", "-sS", "--fail-with-body", "--data-binary", "@-", url]
+    subprocess.run(argv, input=b'sent 1\nsent{c="d&e=f"} 2\n', timeout=30, check=True)
+    assert {value for _, value in values(runtime, "sent").values()} == {1.0, 2.0}
+
+
 def test_openmetrics_is_taken_in(client: FlaskClient, runtime: Runtime, metadata: MetricMetadata) -> None:
     text = (
         "# TYPE wait_seconds histogram\n# UNIT wait_seconds seconds\n# HELP wait_seconds Waiting\n"
@@ -197,7 +206,7 @@ def test_what_is_not_stored_is_told(tmp_path: Path, runtime: Runtime) -> None:
 
 
 def test_bad_parameters_are_refused(client: FlaskClient) -> None:
-    for query in ("extra_label=x", "extra_label=__name__=x", "timestamp=soon"):
+    for query in ("extra_label=x", "extra_label=__name__=x", "timestamp=soon", "extra_label=%ff=x"):
         assert client.post(f"{IMPORT}?{query}", data="m 1\n").status_code == 400, query
 
 
