@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import shutil
+import socket
 import subprocess
 import threading
 import time
@@ -57,6 +59,42 @@ def test_promtool_queries_us(product: Product) -> None:
     result = promtool("query", "instant", f"{product.url}/prometheus", 'up{device="d1"}')
     assert result.returncode == 0, result.stderr
     assert 'up{device="d1"} => 1' in result.stdout
+
+
+def test_text_goes_in_and_out(product: Product) -> None:
+    """Through the web process and the core, as curl and a federating Prometheus do it."""
+    base = f"{product.url}/prometheus"
+    text = b'# HELP room_celsius Heat\n# TYPE room_celsius gauge\nroom_celsius{room="a"} 21.5\n'
+    url = f"{base}/api/v1/import/prometheus?extra_label=site=H1"
+    with urllib.request.urlopen(urllib.request.Request(url, text), timeout=10) as answer:
+        assert answer.status == 204
+    with urllib.request.urlopen(f"{base}/federate?match[]=room_celsius", timeout=10) as answer:
+        assert b'room_celsius{room="a",site="H1"} 21.5 ' in answer.read()
+    with urllib.request.urlopen(f"{base}/api/v1/metadata?metric=room_celsius", timeout=10) as answer:
+        known = json.loads(answer.read())["data"]
+    assert known == {"room_celsius": [{"type": "gauge", "help": "Heat", "unit": ""}]}
+
+
+def test_a_query_ends_with_its_client(product: Product) -> None:
+    """The client hangs up at the web process; the core stops evaluating."""
+    query = "+".join(["sum(quantile_over_time(0.9, vector(1)[6h:1s]))"] * 250)
+    form = urllib.parse.urlencode({"query": query}).encode()
+    head = f"POST /prometheus/api/v1/query HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {len(form)}\r\n"
+    head += "Content-Type: application/x-www-form-urlencoded\r\n\r\n"
+
+    def told(name: str) -> float:
+        core = http.client.HTTPConnection("core")
+        core.sock = socket.socket(socket.AF_UNIX)
+        core.sock.connect(str(product.data / "run" / "core.sock"))
+        core.request("GET", "/metrics")
+        lines = core.getresponse().read().decode().splitlines()
+        core.close()
+        return next(float(line.split()[1]) for line in lines if line.startswith(f"zhishou_queries_{name} "))
+
+    with socket.create_connection(("127.0.0.1", product.port)) as client:
+        client.sendall(head.encode() + form)
+        product.wait(lambda: told("running") == 1, 10, "the query runs")
+    product.wait(lambda: told("cancelled") == 1 and told("running") == 0, 10, "the query is cancelled")
 
 
 def test_a_prometheus_server_writes_into_us_and_the_values_match(product: Product, tmp_path: Path) -> None:
