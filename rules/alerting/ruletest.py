@@ -2,6 +2,9 @@
 
 Time starts at 0. All groups are evaluated every `evaluation_interval`, in file order or `group_eval_order`; an
 expectation at T is compared with the evaluation at the last step not after T. A rule that fails ends its test.
+
+Where Prometheus has moved on since 2.42, the newest promtool in Debian 12, this follows it: `interval` defaults to the
+evaluation interval, ranges are open on the left, `fuzzy_compare`, `query_offset` and labels of groups are known.
 """
 
 from __future__ import annotations

@@ -30,9 +30,9 @@ def roots_of(firing: Iterable[Firing], depends_on: Mapping[str, Sequence[str]]) 
     """
     alerts = list(firing)
     best: dict[str, Firing] = {}
-    for alert in sorted(alerts, key=_preference):
-        if alert.device and alert.name in ROOT_NAMES:
-            best.setdefault(alert.device, alert)
+    rooted = [alert for alert in alerts if alert.device and alert.name in ROOT_NAMES]
+    for alert in sorted(rooted, key=_preference):
+        best.setdefault(alert.device, alert)
     if not best:
         return {}
     explained: dict[int, int] = {}
