@@ -47,6 +47,7 @@ def measures(
 ) -> list[Measure]:
     """The group as a whole against both peers; what each rule takes goes to the progress lines."""
     peers = {peer: side for peer, side in sides.items() if peer != OURS}
+    say(f"{name}: comparing the answers")
     if PROMETHEUS in peers:
         same_answers(engine, peers[PROMETHEUS], end - 30_000 + 5)
     if VICTORIA in peers and even:
