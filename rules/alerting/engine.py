@@ -2,7 +2,8 @@
 
 One group is evaluated by one thread at a time; groups do not wait for each other. A rule that fails keeps its
 alerts and says why; it does not stop its neighbours. (Prometheus forgets the alerts of a rule that exceeds its limit;
-a duty desk must not lose what fires because too much else does.) Nothing in memory advances before the journal has committed.
+a duty desk must not lose what fires because too much else does.) Nothing in memory advances before the journal has
+committed.
 """
 
 from __future__ import annotations
