@@ -1,8 +1,8 @@
 """One metric in one class table: a column a series, a row a slot, newest hours only.
 
 A cell without a sample holds the `HOLE` bit pattern. Columns are only added; those that a series left are nobody's
-until `keep` packs the block. What rows are like (no NaN at all, values lower than in the row before) is found out
-when somebody asks and remembered until the row is written again. Not locked.
+until `keep` packs the block. What rows are like (where there are NaNs, whether a value is lower than in the row
+before) is found out when somebody asks and remembered until the row is written again. Not locked.
 """
 
 from __future__ import annotations
@@ -27,13 +27,14 @@ class Block:
     head's name for the block."""
 
     __slots__ = (
-        "_clean",
         "_codes",
         "_falls",
+        "_odd",
         "_selections",
         "_set",
         "group",
         "labels",
+        "left",
         "metric",
         "names",
         "number",
@@ -45,13 +46,14 @@ class Block:
     def __init__(self, metric: str, rows: int) -> None:
         self.metric = metric
         self.number = NOBODY
+        self.left = 0
         self.width = 0
         self.values = np.full((rows, _FIRST_COLUMNS), HOLE)
         self.series = np.full(_FIRST_COLUMNS, NOBODY, np.int32)
         self.group = np.zeros(_FIRST_COLUMNS, np.int32)
         self.labels: list[Labels] = []
         self.names: set[str] = set()
-        self._clean = np.zeros(rows, np.uint8)
+        self._odd: list[Ints | None] = [None] * rows
         self._falls = np.zeros(rows, np.uint8)
         self._changed()
 
@@ -61,15 +63,15 @@ class Block:
         self._set = _BlockSeries(self.labels, self.width, self.names, getattr(self, "_codes", {}))
         self._codes: dict[tuple[str, Dictionary], Codes] = self._set.known
 
+    def _forget_rows(self) -> None:
+        """Forget what was found out about the rows."""
+        self._odd = [None] * len(self._odd)
+        self._falls[:] = _UNKNOWN
+
     @property
     def size(self) -> int:
         """Bytes of the matrix."""
         return self.values.nbytes
-
-    @property
-    def empty_columns(self) -> int:
-        """Columns in use by no series."""
-        return int((self.series[: self.width] == NOBODY).sum())
 
     def add(self, series: int, labels: Labels, group: int) -> int:
         """A column for a series."""
@@ -84,15 +86,16 @@ class Block:
         self.labels.append(labels)
         self.names.update(name for name, _ in labels)
         self.width += 1
-        self._clean[:] = self._falls[:] = _UNKNOWN
+        self._forget_rows()
         self._changed()
         return column
 
     def leave(self, column: int) -> None:
-        """A series goes elsewhere."""
+        """A series goes elsewhere; `left` counts those that did since the block was packed."""
         self.series[column] = NOBODY
+        self.left += 1
         self.labels = [*self.labels[:column], (), *self.labels[column + 1 :]]
-        self._clean[:] = self._falls[:] = _UNKNOWN
+        self._forget_rows()
         self._codes = {}
         self._changed()
 
@@ -100,7 +103,7 @@ class Block:
         """Put samples into cells."""
         self.values[rows, columns] = values
         low, high = int(rows.min()), int(rows.max()) + 1
-        self._clean[low:high] = _UNKNOWN
+        self._odd[low:high] = [None] * (high - low)
         self._falls[low : high + 1] = _UNKNOWN
 
     def reshape(self, rows: Ints, capacity: int) -> None:
@@ -109,29 +112,32 @@ class Block:
         values = np.full((capacity, len(self.series)), HOLE)
         values[: len(rows)][kept] = self.values[rows[kept]]
         self.values = values
-        self._clean = np.zeros(capacity, np.uint8)
+        self._odd = [None] * capacity
         self._falls = np.zeros(capacity, np.uint8)
 
     def keep(self, columns: Ints, groups: Codes) -> None:
         """Only these columns stay, in this order; their groups have these numbers now."""
         self.values = self.values[:, columns]
+        self.left = 0
         self.series = self.series[columns]
         self.group = groups.astype(np.int32)
         self.labels = [self.labels[column] for column in columns.tolist()]
         self.width = len(columns)
-        self._clean[:] = self._falls[:] = _UNKNOWN
+        self._forget_rows()
         self._codes = {
             key: codes[columns] for key, codes in self._codes.items() if len(codes) > columns.max(initial=-1)
         }
         self._changed()
 
-    def rows_clean(self, low: int, high: int) -> Bools:
-        """Which rows have no NaN (so no hole and no stale marker) in any column."""
-        known = self._clean[low:high]
-        for row in np.flatnonzero(known == _UNKNOWN).tolist():
-            bad = np.isnan(self.values[low + row, : self.width]).any()
-            known[row] = _NO if bad else _YES
-        return np.asarray(known == _YES)
+    def odd(self, low: int, high: int) -> list[Ints]:
+        """For each row the columns whose value is NaN: holes, stale markers and true NaNs."""
+        found = []
+        for row in range(low, high):
+            columns = self._odd[row]
+            if columns is None:
+                columns = self._odd[row] = np.flatnonzero(np.isnan(self.values[row, : self.width]))
+            found.append(columns)
+        return found
 
     def rows_falling(self, low: int, high: int) -> Bools:
         """Which rows have a value lower than the one in the row before (holes aside)."""

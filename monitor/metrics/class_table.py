@@ -16,7 +16,7 @@ import numpy as np
 
 from monitor.metrics.block import NOBODY, Block
 from monitor.metrics.interface import Bools, Codes, Ints, Labels, Matcher, Part
-from monitor.metrics.piece import HOLE, NEVER
+from monitor.metrics.piece import HOLE, NEVER, odd_columns
 from monitor.metrics.places import runs
 from monitor.metrics.series import Dictionary
 
@@ -322,12 +322,11 @@ class ClassTable:
             group = codes.astype(np.int32)
         else:
             times = self.times[low:high, : self.groups].copy()
-        values = (
-            block.values[low:high, columns]
-            if isinstance(columns, slice)
-            else block.values[low:high][:, columns]
-        )
-        return Part(labels, group, times, values, block.rows_clean(low, high), block.rows_falling(low, high))
+        falling = block.rows_falling(low, high)
+        if isinstance(columns, slice):
+            return Part(labels, group, times, block.values[low:high, columns], block.odd(low, high), falling)
+        values = block.values[low:high][:, columns]
+        return Part(labels, group, times, values, odd_columns(values), falling)
 
 
 def interval_of(step_ms: float) -> int:

@@ -35,7 +35,6 @@ from monitor.metrics.series import Dictionary, Joined, SeriesSet
 
 _SEALED_TOGETHER = 4096
 _REMEMBERED = 1024
-_PACK_SHARE = 8
 
 
 class Head:
@@ -276,8 +275,6 @@ class Head:
         for one in series.tolist():
             self._blocks[self.places.block[one]].leave(int(self.places.column[one]))
             self.places.table[one] = NOWHERE
-        for block in {self._blocks[number] for number in self.places.block[series].tolist()}:
-            self._pack(block)
         if group is not None:
             table.empty_group(group)
             self._by_target[table.targets[group]].remove((number, group))
@@ -285,9 +282,7 @@ class Head:
         return pieces[0] if pieces else _empty_piece(series)
 
     def _pack(self, block: Block) -> None:
-        """Take out the columns that series left, once there are enough of them."""
-        if block.empty_columns * _PACK_SHARE <= block.width and block.empty_columns != block.width:
-            return
+        """Take out the columns that series left."""
         columns = np.flatnonzero(block.series[: block.width] != NOBODY)
         block.keep(columns, block.group[columns])
         self.places.column[block.series[: block.width]] = np.arange(block.width)
@@ -303,6 +298,8 @@ class Head:
                 continue
             for metric, block in table.blocks.items():
                 if all(accepts(metric) for accepts in wanted):
+                    if block.left:
+                        self._pack(block)
                     part = table.part(block, matchers, self.dictionary, reach)
                     if part is not None:
                         parts.append(part)

@@ -108,16 +108,16 @@ class Part:
     (the largest int64 where the group has none). A cell is a sample unless it holds the HOLE pattern (piece.py)
     or its row has no time stamp for the group; time stamps of a group increase strictly with the row. The rows
     may hold samples somewhat before and after the interval that was asked for. `values` may be a view of memory
-    that grows: it is not to be changed, and only what `timestamps` name is to be read. `clean` [k] marks rows
-    without any NaN, `falling` [k] rows with a value lower than the one above it (perhaps of a series that is
-    not in the part).
+    that grows: it is not to be changed, and only what `timestamps` name is to be read. `odd` names for every row the
+    columns whose value is NaN, for whatever reason; `falling` [k] marks rows with a value lower than the one above it
+    (perhaps of a series that is not in the part).
     """
 
     labels: SeriesSet
     group: Codes
     timestamps: Ints
     values: Floats
-    clean: Bools
+    odd: Sequence[Ints]
     falling: Bools
 
 

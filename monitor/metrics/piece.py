@@ -14,6 +14,7 @@ from monitor.metrics.interface import Bools, Codes, Floats, Ints
 
 NEVER = np.iinfo(np.int64).max
 HOLE_BITS = 0x7FF8000000000000
+_NONE: Ints = np.empty(0, np.int64)
 HOLE = float(np.array([HOLE_BITS], np.uint64).view(np.float64)[0])
 
 
@@ -48,6 +49,12 @@ class Slot:
     start_ms: int
     piece: Piece
     metric: Sequence[str]
+
+
+def odd_columns(values: Floats) -> list[Ints]:
+    """For each row the columns whose value is NaN."""
+    odd = np.isnan(values)
+    return [np.flatnonzero(row) for row in odd] if odd.any() else [_NONE] * len(values)
 
 
 def is_present(values: Floats) -> Bools:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from monitor.metrics.interface import STALE_BITS, Floats, Part, Selection, Window
-from monitor.metrics.piece import HOLE, NEVER
+from monitor.metrics.piece import HOLE, NEVER, odd_columns
 from monitor.metrics.series import Listed, SeriesSet
 
 _CANONICAL_NAN = np.array([0x7FF8000000000001], np.uint64).view(np.float64)
@@ -33,7 +33,7 @@ def of_window(window: Window, labels: SeriesSet | None = None) -> Selection:
         window.group,
         np.where(held, window.timestamps, NEVER),
         values,
-        np.asarray(~np.isnan(values).any(1)),
+        odd_columns(values),
         falling,
     )
     return Selection(part.labels, [part])

@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from abc import abstractmethod
 from bisect import bisect_right
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from typing import TypeVar, overload
 
 import numpy as np
@@ -81,6 +81,9 @@ class SeriesSet(Sequence[Labels]):
             raise IndexError(f"no series {key} among {len(self)}")
         return self.at(column)
 
+    def __iter__(self) -> Iterator[Labels]:
+        return map(self.at, range(len(self)))
+
     def __eq__(self, other: object) -> bool:
         if self is other:
             return True
@@ -132,7 +135,7 @@ class Listed(SeriesSet):
         """One label set."""
         return self._labels[column]
 
-    def __iter__(self):  # type: ignore[no-untyped-def]  # the iterator of a tuple
+    def __iter__(self) -> Iterator[Labels]:
         return iter(self._labels)
 
 

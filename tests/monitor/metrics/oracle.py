@@ -46,12 +46,11 @@ def selected(selection: Selection, after: int, until: int) -> Samples:
     for part in selection.parts:
         names.extend(part.labels)
         assert (
-            part.values.shape
-            == (len(part.timestamps), len(part.labels))
-            == (len(part.clean), len(part.group))
+            part.values.shape == (len(part.timestamps), len(part.labels)) == (len(part.odd), len(part.group))
         )
         raw = np.ascontiguousarray(part.values).view(np.uint64)
-        assert not np.isnan(part.values[part.clean]).any()
+        for row, odd in zip(part.values, part.odd, strict=True):
+            assert odd.tolist() == np.flatnonzero(np.isnan(row)).tolist()
         lower = part.values[1:] < part.values[:-1]
         assert part.falling[1:][lower.any(1)].all()
         for column, labels in enumerate(part.labels):

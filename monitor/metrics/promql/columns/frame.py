@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -42,7 +42,7 @@ class Frame:
         self.group = part.group
         self.times: Ints = part.timestamps[low:high]
         self.values: Floats = part.values[low:high]
-        self.clean: Bools = part.clean[low:high]
+        self.odd: Sequence[Ints] = part.odd[low:high]
         self.falling: Bools = part.falling[low:high]
         self.inside: Bools = (self.times > start_ms) & (self.times <= end_ms)
         depth, groups = self.inside.shape
@@ -70,33 +70,44 @@ class Frame:
 
     @cached_property
     def here(self) -> Bools:
-        """Which series are of a group with a time stamp in the window."""
+        """Which series are of a group with a time stamp in the window; read-only."""
+        if self.alive.all():
+            return np.broadcast_to(np.True_, len(self.group))
         return self.alive[self.group]
+
+    def more_than_one(self) -> Bools:
+        """Which series are of a group with two time stamps in the window or more; read-only."""
+        enough = self.counts >= 2
+        return np.broadcast_to(np.True_, len(self.group)) if enough.all() else enough[self.group]
+
+    def span(self, rows: Ints) -> tuple[int, int]:
+        """The least and the greatest of the rows of groups that are alive; -1 when none is."""
+        living = rows if self.alive.all() else rows[self.alive]
+        return (int(living.min()), int(living.max())) if len(living) else (-1, -1)
 
     def pick(self, rows: Ints) -> Floats:
         """For each series its value in its group's row; anything for groups that are not alive."""
-        living = rows[self.alive]
-        if not len(living):
+        low, high = self.span(rows)
+        if low < 0:
             return np.full(len(self.group), np.nan)
-        low, high = int(living.min()), int(living.max())
         if low == high:
             return np.asarray(self.values[low])
         if high == low + 1:
             picked: Floats = np.where((rows == high)[self.group], self.values[high], self.values[low])
             return picked
-        return np.asarray(self.values[np.where(self.alive, rows, low)[self.group], np.arange(len(self.group))])
+        return np.asarray(
+            self.values[np.where(self.alive, rows, low)[self.group], np.arange(len(self.group))]
+        )
 
     @cached_property
     def ragged(self) -> Ints:
         """Series that lack a sample, or have a NaN, in some row between the first and the last of their group."""
-        rows = np.flatnonzero(~self.clean)
         found = np.zeros(len(self.group), np.bool_)
-        for row in rows.tolist():
-            odd = np.isnan(self.values[row])
-            between = (self.first <= row) & (row <= self.last) & self.alive
-            if not between.all():
-                odd &= between[self.group]
-            found |= odd
+        for row, columns in enumerate(self.odd):
+            if len(columns):
+                group = self.group[columns]
+                between = (self.first[group] <= row) & (row <= self.last[group]) & self.alive[group]
+                found[columns[between]] = True
         return np.flatnonzero(found)
 
     def samples(self, columns: Ints) -> tuple[Floats, Bools, Ints]:
@@ -110,16 +121,28 @@ class Frame:
             self.times[:, group],
         )
 
-    def walk(self) -> Iterator[tuple[int, Floats, Bools | None]]:
-        """Row by row: its number, the values, and which are samples; None for all of the series that are `here`."""
-        for row in range(self.depth):
+    @cached_property
+    def full(self) -> Bools:
+        """Rows without a time stamp beside the window [k]: what is no sample there is NaN."""
+        return np.asarray((self.inside | (self.times == NEVER)).all(1))
+
+    def missing(self, row: int) -> Ints:
+        """The columns of groups that have the row in the window, but no sample in it."""
+        odd = self.odd[row]
+        bits = self.values[row][odd].view(np.uint64)
+        missing = odd[(bits == HOLE_BITS) | (bits == STALE_BITS)]
+        return np.asarray(missing[self.inside[row][self.group[missing]]])
+
+    def walk(self) -> Iterator[tuple[int, Floats, Ints]]:
+        """Row by row: its number, the values, and the columns that have no sample there (perhaps named twice)."""
+        full = self.full.tolist()
+        for row, odd in enumerate(self.odd):
             values = self.values[row]
-            inside = self.inside[row]
-            valid: Bools | None = None
-            if not inside[self.alive].all():
-                valid = inside[self.group]
-            if not self.clean[row] and np.isnan(values).any():
-                bits = values.view(np.uint64)
-                samples = (bits != HOLE_BITS) & (bits != STALE_BITS)
-                valid = samples if valid is None else valid & samples
-            yield row, values, valid
+            missing = odd
+            if len(odd):
+                bits = values[odd].view(np.uint64)
+                missing = odd[(bits == HOLE_BITS) | (bits == STALE_BITS)]
+            if not full[row]:
+                outside = np.flatnonzero(~self.inside[row][self.group])
+                missing = np.concatenate([missing, outside]) if len(missing) else outside
+            yield row, values, missing

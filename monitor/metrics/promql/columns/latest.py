@@ -35,8 +35,9 @@ def _fill(values: Floats, present: Bools, found: Sequence[tuple[Floats, Bools]])
 def _newest(frame: Frame, *, times: bool) -> tuple[Floats, Bools]:
     values = frame.pick(frame.last)
     present = frame.here
-    odd = np.isnan(values)
-    if not odd.any():
+    low, high = frame.span(frame.last)
+    odd = None if low >= 0 and not any(map(len, frame.odd[low : high + 1])) else np.isnan(values)
+    if odd is None or not odd.any():
         return (_stamps(frame, frame.last[frame.group]) if times else values), present
     odd &= present
     holes = np.flatnonzero(odd & (values.view(np.uint64) == HOLE_BITS))

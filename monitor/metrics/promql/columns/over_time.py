@@ -9,15 +9,16 @@ import numpy as np
 from monitor.metrics.interface import Bools, Floats, Ints
 from monitor.metrics.promql.columns.frame import Frame
 
+_CELLS = 1 << 18
+
 
 def counted(frame: Frame) -> Ints:
     """How many samples each series has in the window."""
-    if not len(frame.ragged):
-        return frame.counts[frame.group]
     counts = frame.counts[frame.group]
-    _, valid, _ = frame.samples(frame.ragged)
-    counts[frame.ragged] = valid.sum(0)
-    return counts
+    missing = [frame.missing(row) for row, odd in enumerate(frame.odd) if len(odd)]
+    if not missing:
+        return counts
+    return np.asarray(counts - np.bincount(np.concatenate(missing), minlength=len(counts)))
 
 
 def count(frame: Frame, _step_ms: int) -> tuple[Floats, Bools]:
@@ -55,19 +56,28 @@ def total(frame: Frame, _step_ms: int) -> tuple[Floats, Bools]:
 
 def _sum(frame: Frame) -> Floats:
     plain = np.zeros(len(frame.group))
-    for _, values, valid in frame.walk():
+    for _, values, missing in frame.walk():
         if (values < 0).any():
             return _compensated_sum(frame)
-        plain += values if valid is None else np.where(valid, values, 0)
+        plain += _without(values, missing)
     return plain
+
+
+def _without(values: Floats, missing: Ints) -> Floats:
+    """The values with 0 where there is no sample."""
+    if not len(missing):
+        return values
+    some = values.copy()
+    some[missing] = 0
+    return some
 
 
 def _compensated_sum(frame: Frame) -> Floats:
     """Neumaier's sum."""
     found = np.zeros(len(frame.group))
     lost = np.zeros(len(frame.group))
-    for _, values, valid in frame.walk():
-        term = values if valid is None else np.where(valid, values, 0)
+    for _, values, missing in frame.walk():
+        term = _without(values, missing)
         moved = found + term
         slip = np.where(np.abs(found) >= np.abs(term), (found - moved) + term, (term - moved) + found)
         lost = np.where(np.isinf(moved), 0, lost + slip)
@@ -87,13 +97,25 @@ def mean(frame: Frame, _step_ms: int) -> tuple[Floats, Bools]:
     return average, counts > 0
 
 
-def extreme(better: Callable[[Floats, Floats], Floats]) -> Callable[[Frame, int], tuple[Floats, Bools]]:
+def extreme(better: np.ufunc) -> Callable[[Frame, int], tuple[Floats, Bools]]:
     """min_over_time and max_over_time; NaN only when there is nothing else."""
 
     def kernel(frame: Frame, _step_ms: int) -> tuple[Floats, Bools]:
+        # What is NaN is passed over by itself; only rows that some groups do not have in the window need care.
+        rows = np.flatnonzero(frame.full)
+        low, high = (int(rows[0]), int(rows[-1]) + 1) if len(rows) else (0, 0)
+        if len(rows) < high - low:
+            low, high = 0, 0
         best = np.full(len(frame.group), np.nan)
-        for _, values, valid in frame.walk():
-            best = better(best, values if valid is None else np.where(valid, values, np.nan))
+        if high > low:
+            best = better.reduce(frame.values[low:high], axis=0, initial=np.nan)
+        for row in (*range(low), *range(high, frame.depth)):
+            inside = frame.inside[row][frame.group]
+            best = better(best, np.where(inside, frame.values[row], np.nan))
+        if len(frame.ragged):
+            # A stale marker is a signalling NaN: fmin and fmax may give NaN for it, whatever the other value is.
+            values, valid, _ = frame.samples(frame.ragged)
+            best[frame.ragged] = better.reduce(np.where(valid, values, np.nan), axis=0, initial=np.nan)
         return best, counted(frame) > 0
 
     return kernel
@@ -105,27 +127,25 @@ def transitions(*, resets: bool) -> Callable[[Frame, int], tuple[Floats, Bools]]
     def kernel(frame: Frame, _step_ms: int) -> tuple[Floats, Bools]:
         events = np.zeros(len(frame.group))
         before = np.full(len(frame.group), np.nan)
-        known = np.zeros(len(frame.group), np.bool_)
-        started = False
-        for row, values, valid in frame.walk():
-            if resets:
-                event = values < before
-            elif started and frame.clean[row] and frame.clean[row - 1]:
-                event = values != before
-            else:
-                event = (values != before) & ~(np.isnan(values) & np.isnan(before))
-            if not started:
-                event = event & known
-            if valid is not None:
-                event &= valid
+        was_nan = np.zeros(len(frame.group), np.bool_)  # a NaN that is a sample
+        unset = np.arange(len(frame.group))  # where `before` is NaN
+        for row, found, missing in frame.walk():
+            event = found < before if resets else found != before
+            if len(unset) and not resets:
+                event[unset] &= was_nan[unset] & ~np.isnan(found[unset])
+            values = found
+            if len(missing):
+                event[missing] = False
+                values = found.copy()
+                values[missing] = before[missing]
             if event.any():
                 events += event
-            if valid is None:
-                before, started = values, True
-                known[:] = True
-            else:
-                before = np.where(valid, values, before)
-                known |= valid
+            unset = unset[np.isnan(values[unset])]
+            if len(frame.odd[row]) > len(missing) or (len(frame.odd[row]) and not frame.full[row]):
+                true = np.setdiff1d(frame.odd[row], missing)
+                was_nan[true] = True
+                unset = np.union1d(unset, true)
+            before = values
         return events, counted(frame) > 0
 
     return kernel
@@ -135,31 +155,43 @@ def regression(*, predict: bool) -> Callable[[Frame, int, float], tuple[Floats, 
     """deriv, and predict_linear of `ahead` seconds after the step: least squares about the mean of the times."""
 
     def kernel(frame: Frame, origin_ms: int, ahead: float) -> tuple[Floats, Bools]:
-        width = len(frame.group)
-        counts = counted(frame)
-        start, _ = edge(newest=False)(frame, 0)
-        seconds = np.where(frame.inside, (frame.times - origin_ms) / 1000, 0.0)
-        sum_x, sum_y = np.zeros(width), np.zeros(width)
-        constant = np.ones(width, np.bool_)
-        for row, values, valid in frame.walk():
-            x, y = seconds[row][frame.group], values - start
-            if valid is not None:
-                x, y = np.where(valid, x, 0), np.where(valid, y, 0)
-            sum_x += x
-            sum_y += y
-            constant &= y == 0
-        mean_x, mean_y = sum_x / counts, sum_y / counts
-        sum_xy, sum_xx = np.zeros(width), np.zeros(width)
-        for row, values, valid in frame.walk():
-            x = seconds[row][frame.group] - mean_x
-            y = values - start
-            if valid is not None:
-                x, y = np.where(valid, x, 0), np.where(valid, y, 0)
-            sum_xy += x * y
-            sum_xx += x * x
-        slope = np.where(constant, 0.0, sum_xy / sum_xx)
-        slope = np.where(np.isfinite(sum_y), slope, np.nan)
-        found = start + mean_y + slope * (ahead - mean_x) if predict else slope
-        return found, counts >= 2
+        slope, found = np.empty(len(frame.group)), np.empty(len(frame.group))
+        counts = np.empty(len(frame.group), np.int64)
+        width = max(1, _CELLS // max(frame.depth, 1))
+        for first in range(0, len(slope), width):
+            columns = np.arange(first, min(first + width, len(slope)))
+            values, valid, times = frame.samples(columns)
+            line = _Line(values, valid, (times - origin_ms) / 1000)
+            counts[columns] = line.counts
+            slope[columns], found[columns] = line.slope, line.at(ahead)
+        return (found if predict else slope), counts >= 2
 
     return kernel
+
+
+class _Line:
+    """Least squares through the valid points of each column, [k, n]."""
+
+    __slots__ = ("_mean_x", "_mean_y", "counts", "slope")
+
+    def __init__(self, values: Floats, valid: Bools, seconds: Floats) -> None:
+        everywhere = bool(valid.all())
+        start = (
+            values[valid.argmax(0), np.arange(values.shape[1])] if len(values) else np.zeros(values.shape[1])
+        )
+        self.counts: Ints = valid.sum(0)
+        x = seconds if everywhere else np.where(valid, seconds, 0)
+        y = values - start if everywhere else np.where(valid, values - start, 0)
+        self._mean_x = x.sum(0) / self.counts
+        risen = y.sum(0) / self.counts
+        self._mean_y = start + risen
+        away = x - self._mean_x
+        if not everywhere:
+            away[~valid] = 0
+        slope = np.einsum("kn,kn->n", away, y) / np.einsum("kn,kn->n", away, away)
+        # A sum that is not finite leaves nothing to fit; a constant has no slope, whatever rounding says.
+        self.slope: Floats = np.where(np.isfinite(risen), np.where((y == 0).all(0), 0.0, slope), np.nan)
+
+    def at(self, seconds: float) -> Floats:
+        """The value of the line."""
+        return np.asarray(self._mean_y + self.slope * (seconds - self._mean_x))

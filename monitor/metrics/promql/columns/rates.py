@@ -33,7 +33,7 @@ def extrapolated(*, counter: bool, per_second: bool) -> Kernel:
             near = np.flatnonzero((change > 0) & (head >= 0) & (head < frame.spread(edges.share) * change))
             group = frame.group[near]
             result[near] = _to_zero(edges, group, head[near], change[near]) * (change[near] / seconds)
-        present = (frame.counts >= 2)[frame.group]
+        present = frame.more_than_one()
         if len(frame.ragged):
             present = present.copy()
             result[frame.ragged], present[frame.ragged] = _ragged(
@@ -109,7 +109,7 @@ def instantaneous(*, rate: bool) -> Kernel:
         before = np.maximum(frame.last - 1, 0)
         newest, older = frame.pick(frame.last), frame.pick(before)
         seconds = frame.spread((frame.times[frame.last, groups] - frame.times[before, groups]) / 1000)
-        result, present = _step(newest, older, seconds, rate=rate), (frame.counts >= 2)[frame.group]
+        result, present = _step(newest, older, seconds, rate=rate), frame.more_than_one()
         if len(frame.ragged):
             present = present.copy()
             result[frame.ragged], present[frame.ragged] = _last_two(frame, frame.ragged, rate=rate)
