@@ -16,6 +16,7 @@ from monitor.metrics.protocol import remote_write_pb2 as v1
 from monitor.metrics.protocol import remote_write_v2_pb2 as v2
 from monitor.metrics.remote_write import framing
 from monitor.metrics.remote_write import v2 as second
+from monitor.metrics.remote_write.bounded import BoundedCache
 from monitor.metrics.remote_write.envelope import (
     Bytes,
     RequestLimits,
@@ -31,6 +32,7 @@ from monitor.metrics.remote_write.labels import Flaw, LabelTable
 from monitor.metrics.remote_write.notes import notes_of
 from monitor.metrics.remote_write.template import TemplateCache
 
+Lists = tuple[Labels, ...]
 _COUNTED_FROM = 1 << 22
 _CACHE_BYTES = 128 << 20
 _TEMPLATE_BYTES = 32 << 20
@@ -59,7 +61,7 @@ class Received:
 class Decoder:
     """Reads remote write requests and remembers what repeats in them. Safe to use from several threads."""
 
-    __slots__ = ("_labels", "_limits", "_scratch", "_templates")
+    __slots__ = ("_labels", "_limits", "_lists", "_scratch", "_templates")
 
     def __init__(
         self,
@@ -70,13 +72,14 @@ class Decoder:
     ) -> None:
         self._limits = limits or RequestLimits()
         self._labels = LabelTable(cache_bytes)
-        self._templates = TemplateCache(template_bytes)
+        self._lists: BoundedCache[int, Lists] = BoundedCache(template_bytes // 2, _list_cost)
+        self._templates = TemplateCache(template_bytes // 2)
         self._scratch = Scratch()
 
     @property
     def remembered_bytes(self) -> int:
         """About how much memory is spent on what repeats."""
-        return self._labels.size + self._templates.size
+        return self._labels.size + self._lists.size + self._templates.size
 
     def size_of(self, body: bytes, *, content_type: str, content_encoding: str) -> int:
         """The bytes of memory a message will take once decompressed. Raises IngestError as `decode`."""
@@ -111,7 +114,7 @@ class Decoder:
         self._check_series(len(request.timeseries))
         bodies = list(request.timeseries)
         columns = framing.read_series(bodies, self._labels, self._limits)
-        received = _received(Version.V1, columns, list(notes_of(request.metadata)))
+        received = self._received(Version.V1, columns, list(notes_of(request.metadata)))
         self._keep(received, columns, bodies, data, 0)
         return received
 
@@ -122,12 +125,43 @@ class Decoder:
         self._check_series(len(request.timeseries))
         bodies = list(request.timeseries)
         columns, notes = second.read_series(list(request.symbols), bodies, self._labels, self._limits)
-        received = _received(Version.V2, columns, notes)
+        received = self._received(Version.V2, columns, notes)
         if columns.places is not None:
             start = len(raw) - int(_framed(bodies).sum())
             if _only_symbols(raw[: max(start, 0)], len(request.symbols)):
                 self._keep(received, columns, bodies, data, start)
         return received
+
+    def _received(self, version: Version, columns: Columns, notes: list[Note]) -> Received:
+        """The block of the sound series with samples, and the refusals of the others."""
+        labels, counts = columns.labels, columns.counts
+        times, values = columns.times, columns.values
+        refusals: dict[str, Refusal] = {}
+        if Flaw in map(type, labels) or (len(counts) and counts.min() == 0):
+            refusals = _refusals(labels, counts.tolist())
+            sound = np.array([not isinstance(item, Flaw) for item in labels], np.bool_)
+            kept = np.repeat(sound, counts)
+            times, values = times[kept], values[kept]
+            some = sound & (counts > 0)
+            labels = [labels[at] for at in np.flatnonzero(some).tolist()]
+            counts = counts[some]
+        series = np.repeat(np.arange(len(labels), dtype=np.int32), counts)
+        series.flags.writeable = False
+        block = SampleBlock(self._same_list(cast(list[Labels], labels)), series, times, values)
+        return Received(version, block, columns.exemplars, columns.histograms, notes, refusals)
+
+    def _same_list(self, labels: list[Labels]) -> Lists:
+        """The label sets as a tuple: the one they came in before, when they came in this order.
+
+        Senders that leave out zeros change their layout from minute to minute, but not the order of their series.
+        """
+        made = tuple(labels)
+        key = hash(tuple(map(id, made)))
+        known = self._lists.get(key)
+        if known is not None and known == made:
+            return known
+        self._lists.put(key, made)
+        return made
 
     def _check_series(self, count: int) -> None:
         if count > self._limits.series:
@@ -193,23 +227,8 @@ def _check_fields(raw: bytes, most: int) -> None:
             )
 
 
-def _received(version: Version, columns: Columns, notes: list[Note]) -> Received:
-    """The block of the sound series with samples, and the refusals of the others."""
-    labels, counts = columns.labels, columns.counts
-    times, values = columns.times, columns.values
-    refusals: dict[str, Refusal] = {}
-    if Flaw in map(type, labels) or (len(counts) and counts.min() == 0):
-        refusals = _refusals(labels, counts.tolist())
-        sound = np.array([not isinstance(item, Flaw) for item in labels], np.bool_)
-        kept = np.repeat(sound, counts)
-        times, values = times[kept], values[kept]
-        some = sound & (counts > 0)
-        labels = [labels[at] for at in np.flatnonzero(some).tolist()]
-        counts = counts[some]
-    series = np.repeat(np.arange(len(labels), dtype=np.int32), counts)
-    series.flags.writeable = False
-    block = SampleBlock(cast(tuple[Labels, ...], tuple(labels)), series, times, values)
-    return Received(version, block, columns.exemplars, columns.histograms, notes, refusals)
+def _list_cost(_key: int, lists: Lists) -> int:
+    return 300 + 8 * len(lists)
 
 
 def _refusals(labels: Sequence[Labels | Flaw], counts: Sequence[int]) -> dict[str, Refusal]:

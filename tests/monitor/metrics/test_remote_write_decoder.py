@@ -104,6 +104,16 @@ def test_a_layout_that_repeats_brings_the_same_label_lists() -> None:
         assert triples(block) == expected[0]
 
 
+def test_zeros_that_come_and_go_leave_the_label_lists_alone() -> None:
+    decoder = Decoder()
+    raws = [polled(NOW + n, [float(n & bit) for bit in (1, 2, 4)]) for n in range(8)]
+    blocks = [read(decoder, raw).block for raw in raws]
+    assert len({len(raw) for raw in raws}) == 4
+    assert all(block.labels is blocks[0].labels for block in blocks)
+    for raw in raws:
+        agrees(decoder, raw)
+
+
 def polled_v2(at: int, values: list[float], symbols: int = 10) -> bytes:
     texts = ["", "__name__", "up", "device", *(f"sw-{number:04d}" for number in range(symbols))]
     raw = b"".join(field(0x22, text.encode()) for text in texts)
