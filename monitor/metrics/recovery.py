@@ -27,6 +27,7 @@ from monitor.metrics.wal import WriteAheadLog
 
 _PORTION = 1 << 20
 _MOST_ROUNDS = 256
+_REMEMBERED_ROUNDS = 32
 _SERIES_AT_ONCE = 8192
 _log = structlog.get_logger(__name__)
 
@@ -183,6 +184,8 @@ class Replay:
         for start, end in zip([0, *ends], ends, strict=False):
             some = by_round[start:end]
             of_round = series[some]
+            if len(self._rounds) >= _REMEMBERED_ROUNDS:
+                self._rounds.clear()
             known = self._rounds.setdefault(of_round.tobytes(), of_round)
             self.head.store(known, times[some], values[some])
 

@@ -133,11 +133,12 @@ class LocalStore:
     def _parted(self, judged: Judged) -> tuple[Columns, Columns]:
         """What goes to the head, and what is late: also what belongs to hours that are being sealed just now."""
         fresh = Columns(judged.series, judged.timestamps, judged.values)
-        if not len(fresh.series) or int(fresh.timestamps.min()) >= self._sealing_before:
+        before = self._sealing_before
+        if before == -NEVER or not len(fresh.series) or int(fresh.timestamps.min()) >= before:
             return fresh, judged.late
         order = np.lexsort((fresh.timestamps, fresh.series))
         fresh = Columns(fresh.series[order], fresh.timestamps[order], fresh.values[order])
-        behind = fresh.timestamps < self._sealing_before
+        behind = fresh.timestamps < before
         late = judged.late
         joined = Columns(
             np.concatenate([late.series, fresh.series[behind]]),
@@ -185,7 +186,7 @@ class LocalStore:
             self._sealed_newest = self._state, int(self._state.marks.last_ms.max(initial=-NEVER))
         if self._sealed_newest[1] > start_ms:
             return False
-        late = [self._late.columns(), self._leaving]
+        late = [*self._late.runs, self._leaving]
         if not any(((one.timestamps > start_ms) & (one.timestamps <= end_ms)).any() for one in late):
             return True
         asked = np.zeros(len(self._head.index), np.bool_)
@@ -313,8 +314,7 @@ class LocalStore:
 
     def _has_before(self, boundary_ms: int) -> bool:
         with self._lock:
-            late = self._late.columns().timestamps
-            return min(self._head.oldest_ms(), int(late.min(initial=NEVER))) < boundary_ms
+            return min(self._head.oldest_ms(), self._late.oldest_ms()) < boundary_ms
 
     def _seal_late(self) -> None:
         """Seal at once because there are too many late samples to keep; somebody else may be at it already."""
@@ -418,7 +418,8 @@ class LocalStore:
         head = self._head
         with self._lock:
             count = len(head.index)
-            lasting = head.last_ms[:count] - head.first_ms[:count] >= DAY_MS
+            first, last = head.first_ms[:count], head.last_ms[:count]
+            lasting = (last > first) & (last - first >= DAY_MS)
         done = compact(self._history, day_ms, head.index, lasting, self._clock.now_ms(), self._disk)
         with self._lock:
             self._counts["samples_compacted"] += done
