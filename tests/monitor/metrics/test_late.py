@@ -263,3 +263,13 @@ def test_samples_of_hours_that_are_being_sealed(store: LocalStore, clock: Manual
     assert problems == []
     assert {len(samples) for samples in contents(store.window([], 0, clock.now_ms())).values()} == {400}
     store.close()
+
+
+def test_the_buffer_stays_in_few_runs_however_small_the_portions() -> None:
+    buffer = LateBuffer()
+    for at in range(1000):
+        buffer.add(columns({(at % 7, at): 1.0}))
+        assert len(buffer.runs) <= 7
+    assert buffer.judge(columns({(3, 3): 1.0, (3, 4): 1.0})).same == 1
+    assert len(buffer) == 1000
+    assert buffer.oldest_ms() == 0

@@ -132,7 +132,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Filled:
     return Filled(folder, found, clock.now_ms())
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(which=st.integers(0, 1000), at=st.integers(0, 10_000_000), bit=st.integers(0, 7))
 def test_a_flipped_bit_anywhere_is_found_counted_and_hides_little(
     tmp_path_factory: pytest.TempPathFactory, filled: Filled, which: int, at: int, bit: int
