@@ -53,7 +53,9 @@ class SeriesIndex:
             self.gaps.append(len(self.labels))
             self.labels.append(())
             self.metric.append("")
-        labels = tuple([self._pairs.setdefault(pair, pair) for pair in labels])
+        shared = [self._pairs.setdefault(pair, pair) for pair in labels]
+        if any(mine is not given for mine, given in zip(shared, labels, strict=True)):
+            labels = tuple(shared)
         self.labels.append(labels)
         self.metric.append(next((value for name, value in labels if name == "__name__"), ""))
         self._numbers[labels] = number

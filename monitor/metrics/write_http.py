@@ -1,6 +1,6 @@
 """The remote write view: `POST /prometheus/api/v1/write` takes samples and answers when they are on disk.
 
-204                 everything is on disk
+200                 everything is on disk (not 204, after which waitress closes the connection)
 400                 malformed; or some samples are refused for good (too old, conflicting, no metric name ...): the
                     others are on disk, the text says how many were refused, why, and names a series
 413, 415            too large; not remote write
@@ -109,7 +109,7 @@ class WriteView:
         _add(refused, result)
         written = result.accepted + result.duplicate
         if not refused.counts:
-            return _answer("", 204, written)
+            return _answer("", 200, written)
         text = f"{written} samples stored, {refused.counts.total()} refused: {refused.text()}"
         self._note_refusal(text)
         return _answer(text, 400, written)

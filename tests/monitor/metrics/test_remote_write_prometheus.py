@@ -236,7 +236,7 @@ def test_our_store_holds_what_prometheus_scraped(ours: OurSide, tmp_path: Path) 
     info = ours.metadata.about("prometheus_http_requests_total")
     assert info is not None
     assert (info.type, info.help) == ("counter", "Counter of HTTP requests.")
-    assert set(ours.statuses) == {204}
+    assert set(ours.statuses) == {200}
 
 
 @pytest.mark.slow

@@ -98,19 +98,19 @@ def test_what_is_written_is_stored(client: FlaskClient, store: LocalStore, now: 
         at = now - 60_000 * minute
         body = encode(block_of([(of("a"), at, 2.5 + minute), (of("b"), at, float("-inf"))]))
         answer = post(client, body)
-        assert (answer.status_code, answer.data, written(answer)) == (204, b"", ["2", "0", "0"])
+        assert (answer.status_code, answer.data, written(answer)) == (200, b"", ["2", "0", "0"])
     assert stored(store, "m") == {"a": [4.5, 3.5, 2.5], "b": [-np.inf] * 3}
 
 
 def test_what_came_before_is_no_error(client: FlaskClient, now: int) -> None:
     body = encode(block_of([(of("a"), now, 1.0)]))
-    assert [post(client, body).status_code for _ in range(3)] == [204] * 3
+    assert [post(client, body).status_code for _ in range(3)] == [200] * 3
 
 
 def test_what_is_good_is_stored_and_the_rest_is_told(
     client: FlaskClient, store: LocalStore, now: int
 ) -> None:
-    assert post(client, encode(block_of([(of("conflict"), now, 1.0)]))).status_code == 204
+    assert post(client, encode(block_of([(of("conflict"), now, 1.0)]))).status_code == 200
     body = encode(
         block_of(
             [
@@ -136,7 +136,7 @@ def test_what_is_good_is_stored_and_the_rest_is_told(
 
 def test_values_that_are_no_numbers_are_values(client: FlaskClient, store: LocalStore, now: int) -> None:
     odd = {"a": float("nan"), "b": float("inf"), "c": -0.0, "d": 5e-324}
-    assert post(client, encode(block_of((of(k), now, v) for k, v in odd.items()))).status_code == 204
+    assert post(client, encode(block_of((of(k), now, v) for k, v in odd.items()))).status_code == 200
     assert str(stored(store, "m")) == str({key: [value] for key, value in odd.items()})
 
 
@@ -152,7 +152,7 @@ def test_a_collector_writes_of_its_own_sites_only(client: FlaskClient, store: Lo
     for at in (now + 1, now + 2):
         assert post(client, body(at), **{"X-Zhishou-Collector": "c1,c9"}).status_code == 400
         assert set(stored(store, "m")) == {"own", "1"}
-    assert post(client, body(now + 3), **{"X-Zhishou-Collector": "c1,c2"}).status_code == 204
+    assert post(client, body(now + 3), **{"X-Zhishou-Collector": "c1,c2"}).status_code == 200
     assert {key: len(values) for key, values in stored(store, "m").items()} == {"own": 4, "1": 3, "2": 1}
 
 
@@ -174,7 +174,7 @@ def test_2_0_stores_samples_and_metadata(
 ) -> None:
     for minute in (1, 0):
         answer = client.post(WRITE, data=request_v2(now - 60_000 * minute, exemplars=2), headers=V2)
-        assert (answer.status_code, written(answer)) == (204, ["2", "0", "0"])
+        assert (answer.status_code, written(answer)) == (200, ["2", "0", "0"])
     assert stored(store, "hits_total") == {"a": [4.0, 4.0], "b": [5.0, 5.0]}
     info = metadata.about("hits_total")
     assert info is not None
@@ -258,8 +258,8 @@ def test_too_many_writers_are_asked_to_come_back(now: int) -> None:
     assert (answer.status_code, answer.headers["Retry-After"]) == (429, "5")
     store.go_on.set()
     thread.join()
-    assert first == [204]
-    assert app.test_client().post("/write", data=body, headers=V1).status_code == 204
+    assert first == [200]
+    assert app.test_client().post("/write", data=body, headers=V1).status_code == 200
 
 
 def resident_mb() -> float:
@@ -303,7 +303,7 @@ def test_hostile_requests_are_refused_and_leave_nothing_behind(
 
 
 def test_an_acknowledged_sample_survives_a_kill(tmp_path: Path) -> None:
-    """A child serves a LocalStore; it is killed as soon as it has answered 204."""
+    """A child serves a LocalStore; it is killed as soon as it has answered 200."""
     script = (
         "import os, sys\n"
         "from pathlib import Path\n"
@@ -317,7 +317,7 @@ def test_an_acknowledged_sample_survives_a_kill(tmp_path: Path) -> None:
         "app.register_blueprint(prometheus_api(store, PromqlEngine(store), SystemClock(), targets=list))\n"
         f"body, headers = sys.stdin.buffer.read(), {V1!r}\n"
         f"answer = app.test_client().post({WRITE!r}, data=body, headers=headers)\n"
-        "assert answer.status_code == 204, answer.data\n"
+        "assert answer.status_code == 200, answer.data\n"
         "os.kill(os.getpid(), 9)\n"
     )
     at = SystemClock().now_ms()
