@@ -4,20 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
-from monitor.metrics.interface import STALE_BITS, Bools, Floats, Ints, Part
+from monitor.metrics.interface import STALE_BITS, Bools, Codes, Floats, Ints, Part
 from monitor.metrics.piece import HOLE_BITS, NEVER
+
+Kind = TypeVar("Kind", np.float64, np.bool_, np.int64)
 
 
 class Rows:
     """The newest and oldest time stamp of every row of a part: which rows a window can touch."""
 
-    __slots__ = ("_newest", "_oldest", "part")
+    __slots__ = ("_newest", "_oldest", "_runs", "part")
 
     def __init__(self, part: Part) -> None:
         self.part = part
+        groups = part.timestamps.shape[1]
+        # The set of series is the same object as long as its columns are, and so are their groups.
+        self._runs = part.labels.remembered(("runs", groups), lambda: _runs(part.group, groups))
         if part.timestamps.size:
             held = part.timestamps != NEVER
             self._oldest = np.minimum.accumulate(part.timestamps.min(1)[::-1])[::-1]
@@ -29,14 +36,22 @@ class Rows:
         """The window (start, end]."""
         low = int(np.searchsorted(self._newest, start_ms, "right"))
         high = int(np.searchsorted(self._oldest, end_ms, "right"))
-        return Frame(self.part, low, max(low, high), start_ms, end_ms)
+        return Frame(self.part, self._runs, low, max(low, high), start_ms, end_ms)
+
+
+def _runs(group: Codes, groups: int) -> Ints | None:
+    """How many columns each group has, when the columns are in the order of the groups."""
+    return np.bincount(group, minlength=groups) if (np.diff(group) >= 0).all() else None
 
 
 class Frame:
     """See the module. `first`, `last` [g] are rows of `values` for groups with `counts` > 0, which are `alive`."""
 
-    def __init__(self, part: Part, low: int, high: int, start_ms: int, end_ms: int) -> None:
+    def __init__(
+        self, part: Part, runs: Ints | None, low: int, high: int, start_ms: int, end_ms: int
+    ) -> None:
         self.part = part
+        self._runs = runs
         self.start_ms = start_ms
         self.end_ms = end_ms
         self.group = part.group
@@ -64,21 +79,21 @@ class Frame:
         """Cells to look at."""
         return self.values.size
 
-    def spread(self, of_group: Floats) -> Floats:
-        """A figure of each group, for each of its series."""
-        return of_group[self.group]
+    def spread(self, of_group: npt.NDArray[Kind]) -> npt.NDArray[Kind]:
+        """Something of each group, for each of its series."""
+        return of_group[self.group] if self._runs is None else np.repeat(of_group, self._runs)
 
     @cached_property
     def here(self) -> Bools:
         """Which series are of a group with a time stamp in the window; read-only."""
         if self.alive.all():
             return np.broadcast_to(np.True_, len(self.group))
-        return self.alive[self.group]
+        return self.spread(self.alive)
 
     def more_than_one(self) -> Bools:
         """Which series are of a group with two time stamps in the window or more; read-only."""
         enough = self.counts >= 2
-        return np.broadcast_to(np.True_, len(self.group)) if enough.all() else enough[self.group]
+        return np.broadcast_to(np.True_, len(self.group)) if enough.all() else self.spread(enough)
 
     def span(self, rows: Ints) -> tuple[int, int]:
         """The least and the greatest of the rows of groups that are alive; -1 when none is."""
@@ -93,7 +108,7 @@ class Frame:
         if low == high:
             return np.asarray(self.values[low])
         if high == low + 1:
-            picked: Floats = np.where((rows == high)[self.group], self.values[high], self.values[low])
+            picked: Floats = np.where(self.spread(rows == high), self.values[high], self.values[low])
             return picked
         return np.asarray(
             self.values[np.where(self.alive, rows, low)[self.group], np.arange(len(self.group))]

@@ -14,7 +14,7 @@ _CELLS = 1 << 18
 
 def counted(frame: Frame) -> Ints:
     """How many samples each series has in the window."""
-    counts = frame.counts[frame.group]
+    counts = frame.spread(frame.counts)
     missing = [frame.missing(row) for row, odd in enumerate(frame.odd) if len(odd)]
     if not missing:
         return counts

@@ -30,7 +30,8 @@ def extrapolated(*, counter: bool, per_second: bool) -> Kernel:
         result = change * frame.spread(edges.factor / seconds)
         if counter:
             # A counter was zero at the earliest: few windows reach back that far.
-            near = np.flatnonzero((change > 0) & (head >= 0) & (head < frame.spread(edges.share) * change))
+            near = np.flatnonzero(head < frame.spread(edges.share) * change)
+            near = near[(change[near] > 0) & (head[near] >= 0)]
             group = frame.group[near]
             result[near] = _to_zero(edges, group, head[near], change[near]) * (change[near] / seconds)
         present = frame.more_than_one()
