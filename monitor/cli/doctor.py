@@ -105,5 +105,7 @@ def _remote(state: State) -> list[Finding]:
     if status is None:
         return []
     return [
-        Finding("metrics back end", status.fine, status.detail, "check the remote_* settings and the back end")
+        Finding(
+            "metrics back end", status.fine, status.detail, "check the remote_* settings and the back end"
+        )
     ]
