@@ -21,6 +21,7 @@ from monitor.directory import Directory
 from monitor.events.sqlite import SqliteEvents
 from monitor.facts import FactStore
 from monitor.jobs import JobRunner, Jobs
+from monitor.metrics.cardinality import Cardinality
 from monitor.metrics.promql.engine import PromqlEngine
 from monitor.metrics.store import LocalStore
 from monitor.schedule import Schedule
@@ -40,7 +41,12 @@ def build_runtime(settings: Settings) -> Runtime:
     clock = SystemClock()
     database = open_database(settings)
     database.migrate()
-    store = LocalStore(settings.folder / "metrics", clock, retention_days=settings.retention_days)
+    store = LocalStore(
+        settings.folder / "metrics",
+        clock,
+        retention_days=settings.retention_days,
+        cardinality=Cardinality(settings.series_limit, settings.series_limit_of_site),
+    )
     return Runtime(
         settings=settings,
         clock=clock,

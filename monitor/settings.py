@@ -51,6 +51,8 @@ class Settings:
         "", "NAME=VALUE,... that tell this installation from others; for alert texts"
     )
     retention_days: int = _setting(30, "days samples are kept")
+    series_limit: int = _setting(2_000_000, "series the metric store takes in all")
+    series_limit_of_site: int = _setting(100_000, "series the metric store takes of one site")
     query_concurrency: int = _setting(16, "PromQL queries that run at the same time; a few more wait")
     query_timeout: float = _setting(30.0, "seconds one PromQL query may take")
     query_max_samples: int = _setting(50_000_000, "samples one PromQL query may load or compute")

@@ -109,8 +109,10 @@ class Block:
     def reshape(self, rows: Ints, capacity: int) -> None:
         """Take other rows: row i is what was row rows[i], empty where that is negative; empty up to `capacity`."""
         kept = rows >= 0
-        values = np.full((capacity, len(self.series)), HOLE)
-        values[: len(rows)][kept] = self.values[rows[kept]]
+        spare = min(len(self.series), self.width + max(_FIRST_COLUMNS, self.width // 32))
+        self.series, self.group = self.series[:spare], self.group[:spare]
+        values = np.full((capacity, spare), HOLE)
+        values[: len(rows)][kept] = self.values[rows[kept], :spare]
         self.values = values
         self._odd = [None] * capacity
         self._falls = np.zeros(capacity, np.uint8)

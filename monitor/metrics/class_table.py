@@ -22,7 +22,7 @@ from monitor.metrics.series import Dictionary
 
 SLACK = 2
 _GAP_ROWS = 64
-_MORE_ROWS = 32
+_MORE_ROWS = 24
 _FIRST_GROUPS = 4
 _RHYTHM_ROWS = 2
 _MOST_CELLS = 1 << 20
@@ -221,7 +221,7 @@ class ClassTable:
 
     def _reshape(self, slots: Ints, rows: Ints) -> None:
         """Row i becomes what was row rows[i] (new when negative), with room for more."""
-        capacity = len(slots) + max(_MORE_ROWS, len(slots) // 8)
+        capacity = len(slots) + _MORE_ROWS
         kept = np.flatnonzero(rows >= 0)
         times = np.full((capacity, self.times.shape[1]), NEVER)
         times[kept] = self.times[rows[kept]]

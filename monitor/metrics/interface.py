@@ -137,7 +137,8 @@ class MetricStore(Protocol):
 
     def append(self, block: SampleBlock, *, durable: bool = False) -> AppendResult:
         """Store a block. With `durable` it returns only when the samples are on disk (fdatasync), else within
-        a second. An out-of-order, too old or conflicting sample is rejected and counted, never an exception.
+        a second. A too old or conflicting sample is rejected and counted, never an exception; whether one that is
+        older than the newest of its series is taken is the store's own affair (LocalStore takes it).
         """
         ...
 

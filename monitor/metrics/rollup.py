@@ -11,8 +11,8 @@ gauge    everything else. Kept are the average of each bucket, and in `LOWEST` a
 
 A bucket is [t, t + step), t a multiple of the step. The time stamp of an aggregate is that of the newest sample of the
 polled device (the group) in the bucket, so that it is not seen before it happened. Counters and states keep
-the stale marker after a sample; it and other NaNs are in no aggregate. A sample counts for `NOT_ONE` until the next one of its
-series, five minutes at most.
+the stale marker after a sample; it and other NaNs are in no aggregate. A sample counts for `NOT_ONE` until the next
+one of its series, five minutes at most.
 """
 
 from __future__ import annotations

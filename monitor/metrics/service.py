@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from flask import Blueprint
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from monitor.metrics.cardinality import Cardinality
 from monitor.metrics.http import QueryGate, Server, prometheus_api, query_gate
 from monitor.metrics.interface import Limits, MetricStore
 from monitor.metrics.metadata import MetricMetadata
 from monitor.metrics.remote.service import query_doors
+from monitor.metrics.store import LocalStore
 from monitor.metrics.targets import PolledTargets
 from monitor.service import Runtime, Service
 
@@ -35,6 +37,19 @@ class MetricsCollector(Collector):
                 gauge = GaugeMetricFamily(f"{prefix}_{name}", f"{title}: {name.replace('_', ' ')}.")
                 gauge.add_metric([], value)
                 yield gauge
+        if isinstance(self._store, LocalStore):
+            yield from _by_site(self._store.cardinality)
+
+
+def _by_site(cardinality: Cardinality) -> Iterator[Metric]:
+    held = GaugeMetricFamily("zhishou_metrics_series_of_site", "Series the store knows.", labels=["site"])
+    refused = CounterMetricFamily(
+        "zhishou_metrics_series_refused", "New series refused by the limits.", labels=["site"]
+    )
+    for family, counts in ((held, cardinality.series), (refused, cardinality.refused)):
+        for site, count in sorted(counts.items()):
+            family.add_metric([site], count)
+        yield family
 
 
 class MetricsService:

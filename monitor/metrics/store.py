@@ -20,6 +20,7 @@ import structlog
 
 from monitor.clock import Clock
 from monitor.metrics.assemble import assemble
+from monitor.metrics.cardinality import Cardinality
 from monitor.metrics.catalog import Catalog, State
 from monitor.metrics.chunk_file import About
 from monitor.metrics.chunks import DAY_MS, SLOT_MS
@@ -59,8 +60,9 @@ _log = structlog.get_logger(__name__)
 class LocalStore:
     """MetricStore on local files.
 
-    `retention_days` is how long samples are kept, the other two how long their rollups are. Call `maintain` once a
-    minute. Raises StorageError from `append`, `sync` and `maintain` when the disk does not take the samples.
+    `retention_days` is how long samples are kept, the other two how long their rollups are; `cardinality` limits the
+    series. Call `maintain` once a minute. Raises StorageError from `append`, `sync` and `maintain` when the disk does
+    not take the samples.
     """
 
     def __init__(
@@ -72,6 +74,7 @@ class LocalStore:
         five_minute_days: int = 180,
         hour_days: int = 730,
         disk: Disk | None = None,
+        cardinality: Cardinality | None = None,
     ) -> None:
         self._clock = clock
         self._kept = Kept(retention_days, five_minute_days, hour_days)
@@ -81,7 +84,7 @@ class LocalStore:
         self._lock = threading.RLock()
         self._upkeep = threading.Lock()
         self._compacting = threading.Lock()
-        self._head = Head()
+        self._head = Head(cardinality)
         self._late = LateBuffer()
         self._leaving = no_columns()
         self._counts: Counter[str] = Counter()
@@ -168,6 +171,11 @@ class LocalStore:
     def sync(self) -> None:
         """Return when everything appended so far is on disk. Raises StorageError when that cannot be."""
         self._wal.wait(self._wal.position())
+
+    @property
+    def cardinality(self) -> Cardinality:
+        """How many series there are of each site, and how many were refused."""
+        return self._head.cardinality
 
     @property
     def dictionary(self) -> Dictionary:

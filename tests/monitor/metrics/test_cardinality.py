@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from monitor.clock import ManualClock
 from monitor.metrics.arrays import Labels
 from monitor.metrics.cardinality import OTHER_SITES, Cardinality
-from monitor.metrics.interface import make_labels
+from monitor.metrics.interface import AppendResult, block_of, make_labels
+from monitor.metrics.store import LocalStore
 
 
 def of(site: str, number: int) -> Labels:
@@ -53,3 +57,26 @@ def test_a_flood_of_sites_is_not_remembered_one_by_one() -> None:
     assert len(cardinality.refused) == 1001
     assert cardinality.refused[OTHER_SITES] == 500
     assert sum(cardinality.refused.values()) == 1500
+
+
+def test_the_store_refuses_new_series_of_a_full_site_and_goes_on_with_the_known(tmp_path: Path) -> None:
+    clock = ManualClock(1_795_262_400_000)
+    store = LocalStore(tmp_path, clock, cardinality=Cardinality(limit=10, limit_of_site=2))
+
+    def append(site: str, *names: str) -> AppendResult:
+        now = clock.now_ms()
+        return store.append(block_of([(make_labels({"site": site}, name), now, 1.0) for name in names]))
+
+    assert append("H1", "a", "b", "c").reasons == {"too_many_series_of_site": 1}
+    clock.advance(60)
+    result = append("H1", "a", "b", "c")
+    assert (result.accepted, result.reasons) == (2, {"too_many_series_of_site": 1})
+    assert append("H2", "a").accepted == 1
+    assert (dict(store.cardinality.series), dict(store.cardinality.refused)) == (
+        {"H1": 2, "H2": 1},
+        {"H1": 2},
+    )
+    store.close()
+    again = LocalStore(tmp_path, clock, cardinality=Cardinality(limit=10, limit_of_site=2))
+    assert dict(again.cardinality.series) == {"H1": 2, "H2": 1}
+    again.close()
