@@ -12,12 +12,14 @@ from pathlib import Path
 
 from monitor.metrics.chunk_file import RAW
 from monitor.metrics.chunks import DAY_MS, ChunkStore, Files
+from monitor.metrics.errors import QueryError
 from monitor.metrics.interface import Bools
 from monitor.metrics.layers import Layer, overlay
 from monitor.metrics.piece import Columns
 
 FIVE_MINUTES_MS = 300_000
 HOUR_MS = 3_600_000
+_MOST_CELLS = 1 << 26
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +95,11 @@ class History:
         aspect: int = RAW,
     ) -> list[Layer]:
         """Layers in (after_ms, until_ms], each day from the finest files it has; an aspect other than RAW (see
-        rollup) from the rollups only.
+        rollup) from the rollups only. Raises QueryError when that would be more than fits in memory.
         """
         if not wanted.any():
             return []
+        cells = 0
         found: list[tuple[int, list[Layer]]] = []
         taken: set[int] = set()
         for store, of_store in zip(self.stores, files, strict=True):
@@ -104,11 +107,12 @@ class History:
                 continue
             mine = {day: parts for day, parts in of_store.items() if day not in taken}
             taken.update(mine)
-            found.extend(
-                (day, store.read({day: parts}, wanted, after_ms, until_ms, aspect))
-                for day, parts in mine.items()
-                if day <= until_ms and day + DAY_MS > after_ms
-            )
+            for day, parts in mine.items():
+                if day <= until_ms and day + DAY_MS > after_ms:
+                    layers = store.read({day: parts}, wanted, after_ms, until_ms, aspect)
+                    cells += sum(piece.values.size for layer in layers for piece in layer)
+                    _check(cells)
+                    found.append((day, layers))
         return [layer for _, layers in sorted(found, key=lambda part: part[0]) for layer in layers]
 
     def remove_before(self, now_ms: int) -> None:
@@ -118,3 +122,12 @@ class History:
             self.stores, (kept.raw_days, kept.five_minute_days, kept.hour_days), strict=True
         ):
             store.remove_before(now_ms - days * DAY_MS)
+
+
+def _check(cells: int) -> None:
+    if cells > _MOST_CELLS:
+        raise QueryError(
+            f"the query would read more than {_MOST_CELLS} samples of past days into memory",
+            kind="execution",
+            hint="Ask for fewer series or a shorter time.",
+        )

@@ -9,11 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.clock import ManualClock
+from monitor.metrics import history
 from monitor.metrics.chunks import DAY_MS, SLOT_MS
+from monitor.metrics.errors import QueryError
 from monitor.metrics.interface import (
     STALE,
     Labels,
@@ -25,7 +28,7 @@ from monitor.metrics.interface import (
     make_labels,
 )
 from monitor.metrics.store import LocalStore
-from tests.monitor.metrics.oracle import Oracle, bits_of, contents
+from tests.monitor.metrics.oracle import Oracle, bits_of, contents, selected
 
 NOON = 1_795_262_400_000
 MINUTE = 60_000
@@ -112,9 +115,9 @@ def test_any_history_against_a_dictionary(
                 after = clock.now_ms() - back * MINUTE
                 until = after + length * MINUTE
                 for matchers in ([], metric("m1"), [Matcher("x", MatchOp.RE, "[2-5]")]):
-                    assert contents(store.window(matchers, after, until)) == oracle.window(
-                        matchers, after, until
-                    )
+                    expected = oracle.window(matchers, after, until)
+                    assert contents(store.window(matchers, after, until)) == expected
+                    assert selected(store.select(matchers, after, until), after, until) == expected
         finally:
             store.close()
 
@@ -138,6 +141,18 @@ def test_a_window_spans_chunks_and_head(tmp_path: Path, clock: ManualClock) -> N
     assert found.values.shape == (156, len(SERIES))
     assert store.stats()["seals"] > 10
     assert len(list((tmp_path / "chunks" / "raw").iterdir())) == 2
+    store.close()
+
+
+def test_what_does_not_fit_in_memory_is_refused(
+    tmp_path: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = LocalStore(tmp_path, clock)
+    start = fill(store, clock, 26)
+    monkeypatch.setattr(history, "_MOST_CELLS", 100)
+    with pytest.raises(QueryError, match="more than 100 samples of past days"):
+        store.select([], start - 1, clock.now_ms())
+    assert store.select([], clock.now_ms() - HOUR // 2, clock.now_ms()).parts
     store.close()
 
 
