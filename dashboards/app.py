@@ -9,7 +9,7 @@ from pathlib import Path
 from flask import Flask, g, request
 from werkzeug.routing import IntegerConverter, Map
 
-from dashboards import health, i18n, live, proxy, scope, security
+from dashboards import core, health, i18n, live, proxy, scope, security
 from dashboards.api.routes import blueprint as api
 from dashboards.backend import Backend, build_backend
 from dashboards.console import register_pages
@@ -46,6 +46,7 @@ def create_app(settings: Settings | None = None, backend: Backend | None = None)
     app.register_blueprint(api)
     app.register_blueprint(health.blueprint)
     live.install(app, backend)
+    core.install(app, backend)
     proxy.install(app)
     scope.check_routes(app)
     return app

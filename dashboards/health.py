@@ -1,17 +1,27 @@
-"""/healthz: the process answers. /readyz: the state database and the core answer. /metrics: its own numbers."""
+"""/healthz: the process answers. /readyz: the state database and the core answer. /metrics: both processes' numbers."""
 
 from __future__ import annotations
 
 import socket
 
+import structlog
 from flask import Blueprint, Response, jsonify
 from flask.typing import ResponseReturnValue
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
+from prometheus_client.metrics_core import Metric
+from prometheus_client.parser import text_string_to_metric_families
 
 from dashboards import live
+from dashboards.core import ASK_SECONDS
+from dashboards.exposition import Merged
 from dashboards.proxy import machine_caller_ok
 from dashboards.scope import backend, public
 from dashboards.security import problem
+from monitor.core_socket import ask_core
+from monitor.errors import UnreachableError
+from monitor.telemetry import process_registry
+
+log = structlog.get_logger(__name__)
 
 blueprint = Blueprint("health", __name__)
 
@@ -55,12 +65,25 @@ def core_listens() -> bool:
 @blueprint.get("/metrics")
 @public
 def metrics() -> ResponseReturnValue:
-    """The web process's own numbers, for a caller with a read token."""
+    """The numbers of the web process and of the core, for a caller with a read token."""
     if not machine_caller_ok("read"):
         return problem(401, "a token with the scope read is needed")
-    registry = CollectorRegistry()
-    streams = Gauge("zhishou_web_live_streams", "Open live streams of this process", registry=registry)
+    core = _core_families()
+    own = process_registry("web")
+    streams = Gauge("zhishou_web_live_streams", "Open live streams of this process", registry=own)
     streams.set(live.open_streams())
-    up = Gauge("zhishou_web_core_up", "1 when the core accepts connections", registry=registry)
-    up.set(1 if core_listens() else 0)
-    return Response(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
+    up = Gauge("zhishou_core_up", "1 when the core answered with its own numbers", registry=own)
+    up.set(core is not None)
+    everything = CollectorRegistry()
+    everything.register(Merged(("web", own.collect()), ("core", core or ())))
+    return Response(generate_latest(everything), content_type=CONTENT_TYPE_LATEST)
+
+
+def _core_families() -> list[Metric] | None:
+    """The core's metrics, None when it does not give them."""
+    try:
+        text = ask_core(backend().settings.socket_path, "/metrics", seconds=ASK_SECONDS)
+        return list(text_string_to_metric_families(text.decode()))
+    except (UnreachableError, ValueError) as error:
+        log.warning("no-metrics-of-the-core", error=str(error))
+        return None

@@ -23,6 +23,7 @@ from flask_babel import gettext as _
 
 from dashboards.scope import backend, public
 from dashboards.security import problem
+from monitor.core_socket import UnixConnection
 
 log = structlog.get_logger(__name__)
 
@@ -52,17 +53,6 @@ _READ_BY_POST = ("query", "query_range", "query_exemplars", "series", "labels", 
 _WRITES = ("/api/v1/write", "/api/v1/import/prometheus")
 _CLIENT_GONE = 499
 _METHODS = ["GET", "POST", "PUT", "DELETE"]
-
-
-class _UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path: str) -> None:
-        super().__init__("core", timeout=TIMEOUT)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self._path)
 
 
 def needed_scope(method: str, path: str) -> str:
@@ -159,7 +149,7 @@ def _forward(limit: int) -> ResponseReturnValue:
         abort(411, _("须给出 Content-Length"))
     if (length or 0) > limit:
         abort(413)
-    connection = _UnixConnection(str(backend().settings.socket_path))
+    connection = UnixConnection(backend().settings.socket_path, timeout=TIMEOUT)
     try:
         _send(connection, length or 0)
         if not _await_answer(connection):
@@ -180,7 +170,7 @@ def _forward(limit: int) -> ResponseReturnValue:
     return Response(body, status=answer.status, headers=headers)
 
 
-def _send(connection: _UnixConnection, length: int) -> None:
+def _send(connection: UnixConnection, length: int) -> None:
     # Written anew from what was checked: the core must not read another address out of the raw request line.
     path = quote(request.environ["PATH_INFO"].encode("latin-1"), safe="/:@!$&'()*+,=~-._")
     if query := request.environ.get("QUERY_STRING", ""):
@@ -203,7 +193,7 @@ def _send(connection: _UnixConnection, length: int) -> None:
         length -= len(piece)
 
 
-def _await_answer(connection: _UnixConnection) -> bool:
+def _await_answer(connection: UnixConnection) -> bool:
     """Whether the core answers; False when our client goes away first: then the core need not go on either."""
     client: socket.socket | None = request.environ.get("gunicorn.socket")
     poller = select.poll()
@@ -216,7 +206,7 @@ def _await_answer(connection: _UnixConnection) -> bool:
     return any(descriptor == connection.sock.fileno() for descriptor, _events in ready)
 
 
-def _stream(connection: _UnixConnection, answer: http.client.HTTPResponse) -> Iterator[bytes]:
+def _stream(connection: UnixConnection, answer: http.client.HTTPResponse) -> Iterator[bytes]:
     try:
         while piece := answer.read(CHUNK):
             yield piece

@@ -15,7 +15,7 @@ _NAMED_SITES = 1000
 
 
 class Cardinality:
-    """Counts known series; `admit` says whether another one may come. Series without a site share one count."""
+    """Counts the series of the newest hours; `admit` says whether another one may come. Series without a site share one count."""
 
     __slots__ = ("_limit", "_limit_of_site", "_of_site", "_refused", "_total")
 
@@ -55,7 +55,7 @@ class Cardinality:
 
     @property
     def series(self) -> Mapping[str, int]:
-        """Known series by site (empty: of no site)."""
+        """Series of the newest hours by site (empty: of no site)."""
         return dict(self._of_site)
 
     @property

@@ -93,10 +93,18 @@ class Head:
         known = self.index.number(labels)
         if known >= 0:
             return known
+        fresh = number is None
         number = self.index.add(labels, number)
         self.places.make_room(number + 1)
-        self.cardinality.note(labels)
+        if fresh:
+            self._count(number)
         return number
+
+    def _count(self, series: int) -> None:
+        """A series takes its place under the limits, which it leaves when it has no sample in the head."""
+        if not self.places.counted[series]:
+            self.places.counted[series] = True
+            self.cardinality.note(self.index.labels[series])
 
     def _cells(self, series: Codes, times: Ints) -> Floats:
         """The values the head holds at exact times, HOLE where it holds none."""
@@ -164,6 +172,7 @@ class Head:
 
     def _house(self, series: int, first_ms: int) -> None:
         """Give a series a column in a group of its target whose newest time is `first_ms`, else in a new group."""
+        self._count(series)
         labels = dict(self.index.labels[series])
         target = labels.get("job", ""), labels.get("instance", ""), labels.get("device", "")
         for number, group in self._by_target.get(target, ()):
@@ -414,6 +423,9 @@ class Head:
                 self.places.block[series] = block.number
                 self.places.column[series] = np.arange(block.width)
                 self.places.group[series] = block.group[: block.width]
+        for left in np.flatnonzero(self.places.counted & (self.places.table == NOWHERE)).tolist():
+            self.places.counted[left] = False
+            self.cardinality.forget(self.index.labels[left])
         self._version += 1
         self._layouts.clear()
 
@@ -436,8 +448,6 @@ class Head:
         gone = (self.places.last_ms[:count] < older_than_ms) & (self.places.table[:count] == NOWHERE)
         gone[self.index.gaps] = False
         numbers: list[int] = np.flatnonzero(gone).tolist()
-        for number in numbers:
-            self.cardinality.forget(self.index.labels[number])
         self.index.remove(numbers)
         self._judge.forget_layouts()
         return numbers

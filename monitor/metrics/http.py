@@ -22,6 +22,7 @@ from monitor.metrics.api.targets import TargetViews
 from monitor.metrics.errors import QueryError
 from monitor.metrics.interface import Limits, MetricStore, QueryEngine
 from monitor.metrics.metadata import Metadata, MetricMetadata
+from monitor.metrics.refusals import Refusals
 from monitor.metrics.write_http import Sites, add_write
 
 __all__ = ["PREFIX", "RULES_EXTENSION", "QueryGate", "RuleSource", "Server", "prometheus_api", "query_gate"]
@@ -48,10 +49,12 @@ def prometheus_api(
     gate: QueryGate | None = None,
     limits: Limits | None = None,
     server: Server | None = None,
+    refusals: Refusals | None = None,
 ) -> Blueprint:
     """The blueprint of the API over one store and engine.
 
-    `sites`: which ones given collectors may write of. `limits`: of one query.
+    `sites`: which ones given collectors may write of. `limits`: of one query. `refusals`: told when the disk takes
+    no samples.
     """
     parts = Parts(
         store,
@@ -68,13 +71,13 @@ def prometheus_api(
     for probe in ("healthy", "ready"):
         root.add_url_rule(f"/-/{probe}", probe, lambda: plain("Zhishou is up.", 200))
     root.add_url_rule("/federate", "federate", FederationView(parts).federate)
-    root.register_blueprint(_version_1(parts, sites))
+    root.register_blueprint(_version_1(parts, sites, refusals))
     root.register_error_handler(QueryError, refused)
     root.register_error_handler(Exception, failed)
     return root
 
 
-def _version_1(parts: Parts, sites: Sites | None) -> Blueprint:
+def _version_1(parts: Parts, sites: Sites | None, refusals: Refusals | None) -> Blueprint:
     query, selection = QueryViews(parts), SelectionViews(parts)
     target, status = TargetViews(parts), StatusViews(parts)
     blueprint = Blueprint("v1", __name__, url_prefix="/api/v1")
@@ -101,5 +104,5 @@ def _version_1(parts: Parts, sites: Sites | None) -> Blueprint:
         ("/import/prometheus", ImportView(parts, sites).import_prometheus, ("POST",)),
     ):
         blueprint.add_url_rule(rule, view.__name__, view, methods=methods)
-    add_write(blueprint, parts.store, sites=sites, metadata=parts.metadata)
+    add_write(blueprint, parts.store, sites=sites, metadata=parts.metadata, refusals=refusals)
     return blueprint

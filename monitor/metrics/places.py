@@ -14,15 +14,17 @@ _FIRST = 1024
 
 
 class Places:
-    """Arrays grown together. `table`, `block`, `column`, `group` are `NOWHERE` for a series without a column."""
+    """Arrays grown together. `table`, `block`, `column`, `group` are `NOWHERE` for a series without a column;
+    `counted` says which series the limits count."""
 
-    __slots__ = ("block", "column", "first_ms", "group", "last_ms", "last_value", "table")
+    __slots__ = ("block", "column", "counted", "first_ms", "group", "last_ms", "last_value", "table")
 
     def __init__(self) -> None:
         self.table = np.empty(0, np.int32)
         self.block = np.empty(0, np.int32)
         self.column = np.empty(0, np.int32)
         self.group = np.empty(0, np.int32)
+        self.counted = np.empty(0, np.bool_)
         self.first_ms = np.empty(0, np.int64)
         self.last_ms = np.empty(0, np.int64)
         self.last_value = np.empty(0, np.float64)
@@ -35,6 +37,7 @@ class Places:
         more = max(count, have + have // 4, _FIRST) - have
         for name in ("table", "block", "column", "group"):
             setattr(self, name, np.concatenate([getattr(self, name), np.full(more, NOWHERE, np.int32)]))
+        self.counted = np.concatenate([self.counted, np.zeros(more, np.bool_)])
         self.first_ms = np.concatenate([self.first_ms, np.full(more, NEVER)])
         self.last_ms = np.concatenate([self.last_ms, np.full(more, -NEVER)])
         self.last_value = np.concatenate([self.last_value, np.full(more, HOLE)])

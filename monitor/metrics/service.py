@@ -9,6 +9,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from monitor.metrics.cardinality import Cardinality
+from monitor.metrics.caretaker import Caretaker
 from monitor.metrics.http import QueryGate, Server, prometheus_api, query_gate
 from monitor.metrics.interface import Limits, MetricStore
 from monitor.metrics.metadata import MetricMetadata
@@ -61,10 +62,11 @@ class MetricsService:
         self._runtime = runtime
         self._gate = query_gate(max(1, runtime.settings.query_concurrency))
         self._collector = MetricsCollector(runtime.store, self._gate)
+        self._caretaker = Caretaker(runtime, self._gate)
         self._started = False
 
     def blueprints(self) -> Sequence[Blueprint]:
-        """The Prometheus API."""
+        """The Prometheus API, and how the store is."""
         runtime, settings = self._runtime, self._runtime.settings
         store, queries = query_doors(runtime)
         server = Server(runtime.clock.now_ms(), settings.retention_days, settings.evaluation_interval)
@@ -79,7 +81,9 @@ class MetricsService:
                 gate=self._gate,
                 limits=Limits(samples=settings.query_max_samples, seconds=settings.query_timeout),
                 server=server,
-            )
+                refusals=self._caretaker.writing,
+            ),
+            self._caretaker.blueprint(),
         ]
 
     def sites_of(self, collectors: frozenset[str]) -> frozenset[str]:
@@ -91,9 +95,8 @@ class MetricsService:
         """Show the store's numbers and look after it once a minute."""
         self._runtime.registry.register(self._collector)
         self._started = True
-        maintain = getattr(self._runtime.store, "maintain", None)
-        if maintain is not None:
-            self._runtime.schedule.every("metrics.maintain", _UPKEEP_SECONDS, maintain)
+        self._caretaker.look()
+        self._runtime.schedule.every("metrics.maintain", _UPKEEP_SECONDS, self._caretaker.maintain)
 
     def stop(self) -> None:
         """Put everything on disk."""

@@ -24,6 +24,7 @@ from flask import Blueprint, Response, request
 from monitor.metrics.errors import IngestError, StorageError
 from monitor.metrics.interface import AppendResult, Labels, MetricStore, SampleBlock
 from monitor.metrics.metadata import Metadata
+from monitor.metrics.refusals import Refusals
 from monitor.metrics.remote_write import Decoder, Received
 from monitor.metrics.remote_write.bounded import BoundedCache
 from monitor.metrics.remote_write.labels import shown
@@ -48,19 +49,21 @@ def add_write(
     metadata: Metadata | None = None,
     decoder: Decoder | None = None,
     gate: WriteGate | None = None,
+    refusals: Refusals | None = None,
 ) -> None:
     """Give a blueprint the view `/write` into a store.
 
-    `sites`: which ones given collectors may write of. `metadata`: where types and help texts go.
+    `sites`: which ones given collectors may write of. `metadata`: where types and help texts go. `refusals`: told
+    when the disk does not take the samples, and when it does again.
     """
-    view = WriteView(store, sites, metadata, decoder or Decoder(), gate or WriteGate())
+    view = WriteView(store, sites, metadata, decoder or Decoder(), gate or WriteGate(), refusals)
     blueprint.add_url_rule("/write", "write", view.write, methods=["POST"])
 
 
 class WriteView:
     """The view and what it needs."""
 
-    __slots__ = ("_decoder", "_gate", "_logged_at", "_metadata", "_own", "_sites", "_store")
+    __slots__ = ("_decoder", "_gate", "_logged_at", "_metadata", "_own", "_refusals", "_sites", "_store")
 
     def __init__(
         self,
@@ -69,8 +72,10 @@ class WriteView:
         metadata: Metadata | None,
         decoder: Decoder,
         gate: WriteGate,
+        refusals: Refusals | None = None,
     ) -> None:
         self._store = store
+        self._refusals = refusals
         self._sites = sites
         self._metadata = metadata
         self._decoder = decoder
@@ -95,6 +100,8 @@ class WriteView:
             return _answer(str(error), error.status, 0, again)
         except (StorageError, OSError) as error:
             log.error("samples cannot be stored", error=str(error))
+            if self._refusals is not None:
+                self._refusals.refused(error)
             return _answer("samples cannot be stored now", 503, 0, {"Retry-After": str(2 * _RETRY_SECONDS)})
 
     def _write(self, body: bytes, content_type: str, content_encoding: str) -> Response:
@@ -106,6 +113,8 @@ class WriteView:
         if self._sites is not None and (collectors := request.headers.get("X-Zhishou-Collector", "")):
             block = self._own.only(block, self._sites(frozenset(collectors.split(","))), refused)
         result = self._store.append(block, durable=True)
+        if self._refusals is not None:
+            self._refusals.taken()
         _add(refused, result)
         written = result.accepted + result.duplicate
         if not refused.counts:

@@ -79,4 +79,7 @@ def test_the_store_refuses_new_series_of_a_full_site_and_goes_on_with_the_known(
     store.close()
     again = LocalStore(tmp_path, clock, cardinality=Cardinality(limit=10, limit_of_site=2))
     assert dict(again.cardinality.series) == {"H1": 2, "H2": 1}
+    clock.advance(3 * 86_400)
+    again.maintain()  # of neither site has anything come for days: there is room again
+    assert dict(again.cardinality.series) == {}
     again.close()
