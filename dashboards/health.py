@@ -75,15 +75,19 @@ def metrics() -> ResponseReturnValue:
     up = Gauge("zhishou_core_up", "1 when the core answered with its own numbers", registry=own)
     up.set(core is not None)
     everything = CollectorRegistry()
-    everything.register(Merged(("web", own.collect()), ("core", core or ())))
+    everything.register(Merged(("web", _families(generate_latest(own))), ("core", core or ())))
     return Response(generate_latest(everything), content_type=CONTENT_TYPE_LATEST)
 
 
 def _core_families() -> list[Metric] | None:
     """The core's metrics, None when it does not give them."""
     try:
-        text = ask_core(backend().settings.socket_path, "/metrics", seconds=ASK_SECONDS)
-        return list(text_string_to_metric_families(text.decode()))
+        return _families(ask_core(backend().settings.socket_path, "/metrics", seconds=ASK_SECONDS))
     except (UnreachableError, ValueError) as error:
         log.warning("no-metrics-of-the-core", error=str(error))
         return None
+
+
+def _families(exposition: bytes) -> list[Metric]:
+    """The families as a scraper names them: the registry has other names for some. Raises ValueError."""
+    return list(text_string_to_metric_families(exposition.decode()))

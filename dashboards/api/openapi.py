@@ -10,8 +10,10 @@ from flask import Flask
 from werkzeug.routing import Rule
 
 from dashboards.api.declare import DEFAULT_LIMIT, MAX_LIMIT, Declaration, declaration_of
+from dashboards.condition import Notice
 from dashboards.scope import PUBLIC, access_of
 from monitor.jobs import JobView
+from monitor.metrics.condition import StoreReport
 from monitor.model import Device, Site
 from playbooks.interface import EngagementView, FindingView
 from rules.alerting.interface import AlertView
@@ -25,6 +27,8 @@ _SCHEMAS: dict[str, type] = {
     "Finding": FindingView,
     "Engagement": EngagementView,
     "Job": JobView,
+    "Notice": Notice,
+    "StoreReport": StoreReport,
 }
 _EXTRA = {
     "Site": {"state": "string", "alerts": "integer"},
@@ -142,6 +146,13 @@ def _schemas() -> dict[str, Any]:
             },
         },
         "Done": {"type": "object", "properties": {"id": {"type": "integer"}}},
+        "Condition": {
+            "type": "object",
+            "properties": {
+                "notices": {"type": "array", "items": {"$ref": "#/components/schemas/Notice"}},
+                "report": {"anyOf": [{"$ref": "#/components/schemas/StoreReport"}, {"type": "null"}]},
+            },
+        },
     }
     for name, kind in _SCHEMAS.items():
         properties = {item.name: _property(str(item.type)) for item in fields(kind)}

@@ -13,6 +13,7 @@ from flask.typing import ResponseReturnValue
 
 from dashboards.api.declare import Declaration, declare, json_body, paging
 from dashboards.api.openapi import document
+from dashboards.condition import condition
 from dashboards.console.desk import perform
 from dashboards.console.findings import move_as_caller
 from dashboards.console.jobs import NEEDED, visible
@@ -261,6 +262,17 @@ def jobs() -> ResponseReturnValue:
 def job(job_id: int) -> ResponseReturnValue:
     """One job."""
     return answer(asdict(visible(job_id)))
+
+
+@blueprint.get("/platform")
+@requires(Permission.SYSTEM_VIEW)
+@declare(
+    Declaration("How this platform itself is; `report` is null while the core does not answer", "Condition")
+)
+def platform() -> ResponseReturnValue:
+    """What needs attention, the worst first, in the reader's language, and the figures behind it."""
+    found = condition()
+    return answer({"notices": found.notices, "report": found.report})
 
 
 def answer(value: object) -> Response:

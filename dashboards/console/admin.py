@@ -8,7 +8,7 @@ from flask import Blueprint, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 
-from dashboards.health import core_listens
+from dashboards.condition import condition
 from dashboards.i18n import ROLE_WORDS, error_text
 from dashboards.listing import asked
 from dashboards.scope import backend, current, requires
@@ -35,7 +35,7 @@ def page() -> ResponseReturnValue:
         "admin/page.html",
         title=_("系统管理"),
         tab="page",
-        core=core_listens(),
+        condition=condition(),
         collectors=[(c, now - c.last_seen <= COLLECTOR_LOST_MS) for c in backend().directory.collectors()],
         inventory=backend().directory.inventory(),
         settings=backend().settings.public(),

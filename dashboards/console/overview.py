@@ -10,6 +10,7 @@ from flask import Blueprint, render_template
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 
+from dashboards.condition import condition
 from dashboards.i18n import GRADE_WORDS
 from dashboards.scope import backend, current, requires, scope
 from dashboards.states import COLLECTOR_LOST_MS, ORDER, device_states, service_state, site_states
@@ -94,6 +95,7 @@ def page() -> ResponseReturnValue:
         services=service_rows(directory.services(within)),
         rates=_rates(sites, backend().register.latest(within)) if shows_rates else [],
         collectors=_collectors(sites),
+        own_troubles=condition().notices if current().may(Permission.SYSTEM_VIEW) else [],
         headline=headline_of,
         title_here=title_here,
         device_name=device_name,

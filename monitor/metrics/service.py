@@ -96,7 +96,11 @@ class MetricsService:
         self._runtime.registry.register(self._collector)
         self._started = True
         self._caretaker.look()
-        self._runtime.schedule.every("metrics.maintain", _UPKEEP_SECONDS, self._caretaker.maintain)
+        self._runtime.schedule.every("metrics.maintain", _UPKEEP_SECONDS, self.upkeep)
+
+    def upkeep(self) -> None:
+        """What is done every minute. Raises StorageError when the disk does not take what is sealed."""
+        self._caretaker.maintain()
 
     def stop(self) -> None:
         """Put everything on disk."""

@@ -198,7 +198,7 @@ def test_health(app: Flask, open_app: Flask, request: pytest.FixtureRequest) -> 
     assert app.test_client().get("/healthz").status_code == 200
     assert app.test_client().get("/readyz").status_code == 503
     assert app.test_client().get("/metrics").status_code == 401
-    assert "zhishou_web_core_up 0.0" in open_app.test_client().get("/metrics").text
+    assert "zhishou_core_up 0.0" in open_app.test_client().get("/metrics").text
     request.getfixturevalue("core")
     assert app.test_client().get("/readyz").get_json() == {"core": True, "database": True}
 

@@ -183,7 +183,7 @@ def test_the_api_reaches_back_behind_what_we_hold(
     for at in (old, now):
         block = block_of([(make_labels({"device": "retired" if at == old else "d0"}, "polled"), at, 7.0)])
         headers = {"Content-Type": CONTENT_TYPE, "Content-Encoding": "snappy"}
-        assert door.post("/api/v1/write", encode(block), headers).status == 200
+        assert door.post("/api/v1/write", encode(block), headers).status == 204
     door.close()
     server.flush()
     for at in (now - 10 * MINUTE, now):
