@@ -131,6 +131,11 @@ class Block:
         }
         self._changed()
 
+    def forget_codes(self) -> None:
+        """The numbers of the label values are to be asked for again."""
+        self._codes = {}
+        self._changed()
+
     def odd(self, low: int, high: int) -> list[Ints]:
         """For each row the columns whose value is NaN: holes, stale markers and true NaNs."""
         found = []

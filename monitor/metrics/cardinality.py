@@ -15,7 +15,10 @@ _NAMED_SITES = 1000
 
 
 class Cardinality:
-    """Counts the series of the newest hours; `admit` says whether another one may come. Series without a site share one count."""
+    """Counts the series of the newest hours; `admit` says whether another one may come.
+
+    Series without a site share one count.
+    """
 
     __slots__ = ("_limit", "_limit_of_site", "_of_site", "_refused", "_total")
 

@@ -37,6 +37,11 @@ class SeriesIndex:
     def __len__(self) -> int:
         return len(self.labels)
 
+    @property
+    def pairs(self) -> int:
+        """How many different pairs of label and value there are."""
+        return len(self._pairs)
+
     def number(self, labels: Labels) -> int:
         """The number of a label set, -1 when it is not known."""
         return self._numbers.get(labels, -1)

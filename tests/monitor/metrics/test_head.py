@@ -196,6 +196,21 @@ def test_any_blocks_in_any_order_against_a_dictionary(
     )
 
 
+def test_label_values_that_never_come_again_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("monitor.metrics.head._SPARE_VALUES", 10)
+    head = Head()
+    some = [Matcher("run", MatchOp.RE, "r.*")]
+    for hour in range(20):
+        at = NOW + hour * 3_600_000
+        runs = [make_labels({"job": "j", "run": f"r{hour}-{i}"}, "m") for i in range(50)]
+        assert add(head, *((labels, at, 1.0) for labels in runs), newest=NOW * 2).accepted == 50
+        assert len(selected(head.select(some, at - 1, at), at - 1, at)) == 50
+        head.drop_before(at - 1)
+        head.forget(at - 1)
+        assert len(head.dictionary) < 250
+        assert head.numbers()["series"] == 50
+
+
 VALUES = ["", "a", "ab", "b", "a\nb", "中文", "."]
 LABEL_SETS = st.lists(
     st.dictionaries(st.sampled_from(["x", "y", "__name__"]), st.sampled_from(VALUES))
