@@ -14,7 +14,7 @@ from dashboards.scope import backend
 from monitor.metrics.condition import RemoteReport, StoreReport, Trouble, troubles
 from monitor.metrics.refusals import Refusal
 
-# State -> what it is called here. Something that is merely switched off is no trouble.
+# Kind of damage -> how it is told.
 PIECES = {
     "wal": _l("写前日志 %(n)s 处"),
     "chunk": _l("数据块 %(n)s 处"),
@@ -126,7 +126,7 @@ def _damage_words(report: StoreReport) -> tuple[str, str, str]:
     return (
         _("%(n)s 处指标数据损坏，其余数据照常提供", n=report.pieces),
         _(
-            "%(kinds)s 与写入时的校验不符，已隔离，不参与查询和告警；其余数据完好，照常提供。",
+            "%(kinds)s，与写入时的校验不符，已隔离，不参与查询和告警；其余数据完好，照常提供。",
             kinds=damage(report),
         ),
         _(

@@ -6,17 +6,49 @@ import json
 import shutil
 import socket
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import click
+import orjson
 
 from monitor.cli.context import State, data_option, opened
 from monitor.clock import SystemClock
+from monitor.core_socket import ask_core
+from monitor.documents import from_document
+from monitor.errors import InputError, UnreachableError
+from monitor.metrics.condition import ADDRESS, StoreReport, Trouble, troubles
 from monitor.metrics.remote.status import forward_status
+from monitor.settings import Settings
 
 MIN_FREE_BYTES = 2 << 30
 SILENT_MS = 90_000
+CORE_SECONDS = 10.0
+_FREE = "free disk space or replace the disk"
+# Detail and remedy of each trouble of the metric store; a back end that fails is told by `_remote`.
+_TROUBLES: Mapping[Trouble, tuple[str, str]] = {
+    Trouble.REFUSING: ("the disk takes no samples: {writing}", _FREE),
+    Trouble.DAMAGED: (
+        "{pieces} damaged pieces ({kinds}), everything else is served",
+        "zhishou metrics verify; to get them back stop the core and restore a snapshot or backup",
+    ),
+    Trouble.SEALING: ("samples cannot be moved to files: {sealing}", _FREE),
+    Trouble.DISK_FULL: ("{free} free where the samples are", "free disk space or lower retention_days"),
+    Trouble.REMOTE_DROPPED: (
+        "{dropped} samples of the last hour will never be in the back end",
+        "check the remote_* settings and the back end",
+    ),
+    Trouble.REMOTE_BEHIND: ("the back end is {lag} behind", "check the network and the back end"),
+    Trouble.SERIES_REFUSED: (
+        "new series refused in the last hour (by site: {sites})",
+        "look for labels whose values change with time",
+    ),
+    Trouble.QUERIES_REFUSED: (
+        "{queries} queries refused in the last hour: too many at a time",
+        "let dashboards refresh less often, or raise query_concurrency",
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +65,7 @@ class Finding:
 @data_option
 @click.option("--json", "as_json", is_flag=True, help="JSON instead of lines.")
 def doctor(data: str | None, as_json: bool) -> None:
-    """Look at disk, keys, database, audit chain, core and collectors; exit code 1 when something is wrong."""
+    """Look at disk, keys, database, audit chain, core, metrics and collectors; exit code 1 when something is wrong."""
     with opened(data) as state:
         findings = examine(state)
     if as_json:
@@ -65,6 +97,7 @@ def examine(state: State) -> list[Finding]:
         ),
         _inventory(state),
         _core(state.settings.socket_path),
+        *_store(state.settings),
         *_collectors(state),
         *_remote(state),
     ]
@@ -84,6 +117,38 @@ def _core(path: Path) -> Finding:
     except OSError as error:
         return Finding("core", False, f"does not answer: {error.strerror or error}", "zhishou up (or serve)")
     return Finding("core", True, f"answers on {path}")
+
+
+def _store(settings: Settings) -> list[Finding]:
+    """What the core says of its metric store; nothing without a core, which is a finding of its own."""
+    try:
+        answer = orjson.loads(ask_core(settings.socket_path, ADDRESS, seconds=CORE_SECONDS))
+        report = from_document(StoreReport, answer, ADDRESS)
+    except UnreachableError:
+        return []
+    except InputError:
+        return [Finding("metric store", False, "the core is of another version", "restart it: zhishou up")]
+    found = [_TROUBLES[trouble] for trouble in troubles(report) if trouble in _TROUBLES]
+    if not found:
+        size = (report.chunk_bytes + report.wal_bytes) / 2**30
+        return [Finding("metric store", True, f"{report.series} series, {size:.1f} GiB, no damage found")]
+    values = _values(report)
+    return [Finding("metric store", False, detail.format(**values), remedy) for detail, remedy in found]
+
+
+def _values(report: StoreReport) -> Mapping[str, object]:
+    """What the details of _TROUBLES name."""
+    return {
+        "pieces": report.pieces,
+        "kinds": ", ".join(f"{kind.name} {kind.count}" for kind in report.damaged),
+        "free": f"{report.free_bytes / 2**30:.1f} GiB",
+        "writing": report.writing.text if report.writing else "",
+        "sealing": report.sealing.text if report.sealing else "",
+        "sites": ", ".join(f"{site.name or '(none)'} {site.count}" for site in report.series_refused),
+        "queries": report.queries_refused,
+        "dropped": report.remote.dropped if report.remote else 0,
+        "lag": f"{report.remote.lag_seconds:.0f} s" if report.remote else "",
+    }
 
 
 def _collectors(state: State) -> list[Finding]:

@@ -126,8 +126,9 @@ class Block:
         self.labels = [self.labels[column] for column in columns.tolist()]
         self.width = len(columns)
         self._forget_rows()
+        known = self._codes.copy()  # readers may be adding to it
         self._codes = {
-            key: codes[columns] for key, codes in self._codes.items() if len(codes) > columns.max(initial=-1)
+            key: codes[columns] for key, codes in known.items() if len(codes) > columns.max(initial=-1)
         }
         self._changed()
 

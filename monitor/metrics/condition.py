@@ -57,14 +57,14 @@ class Count:
 class StoreReport:
     """The store at one moment.
 
-    `damaged`: pieces by kind (wal, chunk, index, file, catalog) found since the store was opened. `set_aside`: files
-    kept in quarantine folders. `held_from_ms`: since when samples are held, 0 when there are none. `series_refused`
-    and `queries_refused`: in the last hour, the former by site.
+    `samples_per_second`: None in the first half minute. `damaged`: pieces by kind (wal, chunk, index, file, catalog)
+    found since the store was opened. `set_aside`: files kept in quarantine folders. `held_from_ms`: since when samples
+    are held, 0 when there are none. `series_refused` and `queries_refused`: in the last hour, the former by site.
     """
 
     at_ms: int
     series: int
-    samples_per_second: float
+    samples_per_second: float | None
     wal_bytes: int
     chunk_bytes: int
     memory_bytes: int
@@ -124,9 +124,9 @@ class Recent:
         found = {name: round(value - before.get(name, 0.0)) for name, value in counts.items()}
         return {name: grown for name, grown in found.items() if grown > 0}
 
-    def per_second(self, at_ms: int, name: str, value: float) -> float:
-        """How fast a counter grows, from the newest look that is at least half a minute old; 0 without one."""
+    def per_second(self, at_ms: int, name: str, value: float) -> float | None:
+        """How fast a counter grows, from the newest look that is at least half a minute old; None without one."""
         for then, counts in reversed(self._looks):
             if at_ms - then >= 30_000:
                 return max(0.0, (value - counts.get(name, 0.0)) * 1000 / (at_ms - then))
-        return 0.0
+        return None

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import orjson
 import pytest
+from click.testing import CliRunner
 from flask import Flask
 from flask.testing import FlaskClient
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -17,6 +20,7 @@ from dashboards import condition as words
 from dashboards.backend import Backend
 from dashboards.condition import condition
 from dashboards.exposition import Merged
+from monitor.cli.doctor import doctor
 from monitor.clock import ManualClock
 from monitor.core_socket import ask_core
 from monitor.errors import UnreachableError
@@ -101,8 +105,8 @@ def test_asking_a_core_that_answers_badly_is_unreachable(runtime: Runtime, tmp_p
         ),
         (
             "en",
-            "2 pieces of metric data are damaged; everything else is served",
-            "1 in the write-ahead log, 1 chunks",
+            "Damaged pieces of metric data: 2; everything else is served",
+            "write-ahead log: 1, chunks: 1",
             "restore the folder metrics from the latest snapshot",
         ),
     ],
@@ -131,6 +135,39 @@ def test_flipped_bytes_are_told_to_those_who_look_after_the_platform(
         assert [t["kind"] for t in api["notices"]] == ["damaged"]
         assert {d["name"]: d["count"] for d in api["report"]["damaged"]} == {"wal": 1, "chunk": 1}
     assert app.test_client().get("/api/v1/platform").status_code == 401
+
+
+def doctor_on_the_store(folder: Path) -> list[dict[str, object]]:
+    answer = CliRunner().invoke(doctor, ["--data", str(folder), "--json"])
+    return [item for item in json.loads(answer.stdout) if item["subject"] == "metric store"]
+
+
+def test_the_doctor_tells_the_same(runtime: Runtime, tmp_path: Path, clock: ManualClock) -> None:
+    damaged_folder(tmp_path / "metrics", clock)
+    assert doctor_on_the_store(tmp_path) == []
+    with core_at(runtime, tmp_path) as store:
+        (finding,) = doctor_on_the_store(tmp_path)
+        assert (finding["fine"], finding["detail"]) == (
+            False,
+            "1 damaged pieces (wal 1), everything else is served",
+        )
+        assert "zhishou metrics verify" in str(finding["remedy"])
+        store.window([], 0, clock.now_ms())
+        assert "(wal 1, chunk 1)" in str(doctor_on_the_store(tmp_path)[0]["detail"])
+
+
+def test_the_doctor_has_words_for_every_trouble(
+    runtime: Runtime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = {Trouble.REMOTE_DOWN}  # told by the finding on the back end, which needs no core
+    for trouble, (report, _chinese, _english) in TROUBLED.items():
+        body = orjson.dumps(report)
+        monkeypatch.setattr("monitor.cli.doctor.ask_core", lambda *_, body=body, **__: body)
+        (finding,) = doctor_on_the_store(tmp_path)
+        assert finding["fine"] == (trouble in elsewhere)
+        assert "{" not in str(finding["detail"])
+    monkeypatch.setattr("monitor.cli.doctor.ask_core", lambda *_, **__: b'{"older": 1}')
+    assert "another version" in str(doctor_on_the_store(tmp_path)[0]["detail"])
 
 
 def test_a_sound_platform_says_so_and_shows_its_figures(

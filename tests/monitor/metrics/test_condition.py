@@ -98,7 +98,7 @@ def test_a_sound_store_has_figures_and_no_trouble(opened: Open, clock: ManualClo
 
 def test_an_empty_store_holds_nothing(opened: Open) -> None:
     report = report_of(opened()[0])
-    assert (report.held_from_ms, report.series, report.samples_per_second) == (0, 0, 0.0)
+    assert (report.held_from_ms, report.series, report.samples_per_second) == (0, 0, None)
 
 
 def test_flipped_bytes_are_told_by_kind_and_the_rest_is_served(
@@ -208,7 +208,7 @@ def test_a_disk_that_is_nearly_full_and_refused_queries_are_troubles(opened: Ope
 def test_growth_is_of_the_last_hour_and_a_new_counter_grew_from_nothing() -> None:
     recent = Recent()
     assert recent.grown({"a": 5.0}) == {}
-    assert recent.per_second(0, "a", 5.0) == 0.0
+    assert recent.per_second(0, "a", 5.0) is None
     for minute in range(121):
         recent.note(minute * MINUTE, {"a": float(minute)})
     assert recent.grown({"a": 120.0, "b": 3.0}) == {"a": 60, "b": 3}
