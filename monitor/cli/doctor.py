@@ -30,7 +30,7 @@ _FREE = "free disk space or replace the disk"
 _TROUBLES: Mapping[Trouble, tuple[str, str]] = {
     Trouble.REFUSING: ("the disk takes no samples: {writing}", _FREE),
     Trouble.DAMAGED: (
-        "{pieces} damaged pieces ({kinds}), everything else is served",
+        "damaged pieces: {pieces} ({kinds}); everything else is served",
         "zhishou metrics verify; to get them back stop the core and restore a snapshot or backup",
     ),
     Trouble.SEALING: ("samples cannot be moved to files: {sealing}", _FREE),

@@ -149,7 +149,7 @@ def test_the_doctor_tells_the_same(runtime: Runtime, tmp_path: Path, clock: Manu
         (finding,) = doctor_on_the_store(tmp_path)
         assert (finding["fine"], finding["detail"]) == (
             False,
-            "1 damaged pieces (wal 1), everything else is served",
+            "damaged pieces: 1 (wal 1); everything else is served",
         )
         assert "zhishou metrics verify" in str(finding["remedy"])
         store.window([], 0, clock.now_ms())
