@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cramjam
 import numpy as np
+import numpy.typing as npt
 import orjson
 
+from monitor.metrics.bounded import BoundedCache
 from monitor.metrics.codec import unpack_numbers, unpack_times, unpack_values
 from monitor.metrics.frames import HEADER_BYTES, header_at, payload_at, scan
 from monitor.metrics.interface import Bools, Codes, Ints, Labels
@@ -30,6 +33,10 @@ CHUNK = struct.Struct("<cIBII")
 END = struct.Struct("<cQ")
 _LENGTH = struct.Struct("<I")
 _INDEX_COLUMNS = 10
+_MOST_KEPT = 64
+
+Arrays = tuple[npt.NDArray[Any], ...]
+Decoded = BoundedCache[tuple[Path, int], Arrays]
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,9 +125,18 @@ class ChunkFile:
         return _about_of(payload) if payload else About(self.seal, self.level, 0)
 
     def read(
-        self, index: Index, chunks: Ints, wanted: Bools, interval: tuple[int, int]
+        self,
+        index: Index,
+        chunks: Ints,
+        wanted: Bools,
+        interval: tuple[int, int],
+        decoded: Decoded | None = None,
     ) -> tuple[list[Found], list[int]]:
-        """The samples of some chunks in (after, until], and the offsets of damaged frames. Raises OSError."""
+        """The samples of some chunks in (after, until], and the offsets of damaged frames. Raises OSError.
+
+        `decoded` remembers frames, for the next chart of the same devices; not when many are read.
+        """
+        kept = decoded if decoded is not None and len(chunks) <= _MOST_KEPT else None
         damaged: list[int] = []
         found: list[Found] = []
         descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
@@ -128,18 +144,18 @@ class ChunkFile:
             batches = index.batch[chunks]
             for batch in np.unique(batches).tolist():
                 offset = int(index.offset[batch])
-                times = self._frame(descriptor, offset)
+                times = self._decoded(descriptor, offset, _times, kept)
                 if times is None:
                     damaged.append(offset)
                     continue
-                stamps, rows = unpack_times(times[BATCH.size :])
+                stamps, rows = times
                 pieces = []
                 for chunk in chunks[batches == batch].tolist():
-                    payload = self._frame(descriptor, int(index.at[chunk]))
-                    if payload is None:
+                    values = self._decoded(descriptor, int(index.at[chunk]), _values, kept)
+                    if values is None:
                         damaged.append(int(index.at[chunk]))
                         continue
-                    pieces.append(_piece(payload, stamps, rows, wanted))
+                    pieces.append(_piece(values, stamps, rows, wanted))
                 if pieces:
                     piece = clip(beside(pieces), *interval)
                     if len(piece.values):
@@ -153,6 +169,20 @@ class ChunkFile:
         frames, damaged = scan(self.path.read_bytes(), MAGIC)
         names = [name for _, payload in frames if payload[:1] == b"N" for name in unpack_names(payload[1:])]
         return names, len(damaged)
+
+    def _decoded(
+        self, descriptor: int, at: int, decode: Callable[[bytes], Arrays], kept: Decoded | None
+    ) -> Arrays | None:
+        """A frame as arrays, None when it is damaged."""
+        known = kept.get((self.path, at)) if kept is not None else None
+        if known is None:
+            payload = self._frame(descriptor, at)
+            if payload is None:
+                return None
+            known = decode(payload)
+            if kept is not None:
+                kept.put((self.path, at), known)
+        return known
 
     @staticmethod
     def _frame(descriptor: int, at: int) -> bytes | None:
@@ -218,12 +248,20 @@ def series_of(payload: bytes) -> Codes:
     return unpack_numbers(payload[CHUNK.size : CHUNK.size + length]).astype(np.int32)
 
 
-def _piece(payload: bytes, stamps: Ints, rows: Ints, wanted: Bools) -> Piece:
+def _times(payload: bytes) -> Arrays:
+    return unpack_times(payload[BATCH.size :])
+
+
+def _values(payload: bytes) -> Arrays:
+    """The series of a `V` frame, their groups and their values."""
     _, _, _, names, groups = CHUNK.unpack_from(payload)
     at = CHUNK.size + names
-    series = series_of(payload)
     group = unpack_numbers(payload[at : at + groups]).astype(np.int32)
-    values = unpack_values(payload[at + groups :])
+    return series_of(payload), group, unpack_values(payload[at + groups :])
+
+
+def _piece(frame: Arrays, stamps: Ints, rows: Ints, wanted: Bools) -> Piece:
+    series, group, values = frame
     mine = mask_of(series, wanted)
     if not mine.all():
         series, group, values = series[mine], group[mine], values[:, mine]

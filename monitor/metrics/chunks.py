@@ -18,7 +18,8 @@ from pathlib import Path
 import numpy as np
 import structlog
 
-from monitor.metrics.chunk_file import RAW, ChunkFile, Found, Index, mask_of
+from monitor.metrics.bounded import BoundedCache
+from monitor.metrics.chunk_file import RAW, ChunkFile, Decoded, Found, Index, mask_of
 from monitor.metrics.interface import Bools, Codes, Labels
 from monitor.metrics.layers import Layer, columns_of, merge, piece_of, split
 from monitor.metrics.piece import Columns
@@ -26,6 +27,7 @@ from monitor.metrics.piece import Columns
 SLOT_MS = 7_200_000
 DAY_MS = 86_400_000
 _CACHED_BYTES = 48 << 20
+_DECODED_BYTES = 32 << 20
 _log = structlog.get_logger(__name__)
 
 Files = Mapping[int, tuple[ChunkFile, ...]]
@@ -38,6 +40,9 @@ class ChunkStore:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         self._indexes: OrderedDict[Path, Index] = OrderedDict()
+        self._decoded: Decoded = BoundedCache(
+            _DECODED_BYTES, lambda _, arrays: sum(array.nbytes for array in arrays)
+        )
         self._damaged: set[tuple[str, str, int]] = set()
         self._guard = threading.Lock()
         self._files: dict[int, tuple[ChunkFile, ...]] = {}
@@ -178,7 +183,7 @@ class ChunkStore:
             if not len(chunks):
                 continue
             try:
-                pieces, damaged = file.read(index, chunks, wanted, interval)
+                pieces, damaged = file.read(index, chunks, wanted, interval, self._decoded)
             except OSError as error:
                 self._report(file.path, "file", 0, str(error))
                 continue

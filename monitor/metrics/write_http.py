@@ -21,12 +21,12 @@ import numpy as np
 import structlog
 from flask import Blueprint, Response, request
 
+from monitor.metrics.bounded import BoundedCache
 from monitor.metrics.errors import IngestError, StorageError
 from monitor.metrics.interface import AppendResult, Labels, MetricStore, SampleBlock
 from monitor.metrics.metadata import Metadata
 from monitor.metrics.refusals import Refusals
 from monitor.metrics.remote_write import Decoder, Received
-from monitor.metrics.remote_write.bounded import BoundedCache
 from monitor.metrics.remote_write.labels import shown
 from monitor.metrics.write_gate import WriteGate
 

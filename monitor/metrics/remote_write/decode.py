@@ -9,6 +9,7 @@ from typing import cast
 import numpy as np
 from google.protobuf.message import DecodeError
 
+from monitor.metrics.bounded import BoundedCache
 from monitor.metrics.errors import IngestError
 from monitor.metrics.interface import Ints, Labels, SampleBlock
 from monitor.metrics.metadata import Note
@@ -16,7 +17,6 @@ from monitor.metrics.protocol import remote_write_pb2 as v1
 from monitor.metrics.protocol import remote_write_v2_pb2 as v2
 from monitor.metrics.remote_write import framing
 from monitor.metrics.remote_write import v2 as second
-from monitor.metrics.remote_write.bounded import BoundedCache
 from monitor.metrics.remote_write.envelope import (
     Bytes,
     RequestLimits,

@@ -5,9 +5,9 @@ from __future__ import annotations
 import cramjam
 import numpy as np
 
+from monitor.metrics.bounded import BoundedCache
 from monitor.metrics.interface import Floats, Ints, Labels, SampleBlock
 from monitor.metrics.protocol import remote_write_pb2 as v1
-from monitor.metrics.remote_write.bounded import BoundedCache
 from monitor.metrics.remote_write.labels import varint
 from monitor.metrics.remote_write.samples import FULL
 

@@ -14,9 +14,9 @@ from typing import cast
 
 from google.protobuf.message import DecodeError
 
+from monitor.metrics.bounded import BoundedCache
 from monitor.metrics.interface import Labels
 from monitor.metrics.protocol import remote_write_pb2 as v1
-from monitor.metrics.remote_write.bounded import BoundedCache
 
 Pair = tuple[str, str]
 _ENTRY_BYTES = 200

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.metrics.remote_write.bounded import BoundedCache
+from monitor.metrics.bounded import BoundedCache
 
 
 def cost(_key: int, value: int) -> int:
