@@ -93,6 +93,6 @@ def _without_empty(labels: Sequence[Labels], group: Ints, timestamps: Ints, valu
         left = np.flatnonzero(keep)
         labels = [labels[i] for i in left.tolist()]
         used, group = np.unique(group[left], return_inverse=True)
-        timestamps = timestamps[:, used]
-        values, present = values[:, left], present[:, left]
+        timestamps = np.take(timestamps, used, axis=1)
+        values, present = np.take(values, left, axis=1), np.take(present, left, axis=1)
     return Window(labels, group.astype(np.int32), timestamps, values, present)

@@ -119,7 +119,8 @@ class Block:
 
     def keep(self, columns: Ints, groups: Codes) -> None:
         """Only these columns stay, in this order; their groups have these numbers now."""
-        self.values = self.values[:, columns]
+        # Unlike indexing, `take` gives rows that lie in one piece in memory.
+        self.values = np.take(self.values, columns, axis=1)
         self.left = 0
         self.series = self.series[columns]
         self.group = groups.astype(np.int32)
@@ -219,6 +220,16 @@ class _BlockSeries(SeriesSet):
     def names(self) -> frozenset[str]:
         """Every label name of the block; more than needed does no harm."""
         return frozenset(self._names)
+
+    def some(self, columns: Ints) -> list[Labels]:
+        """Several label sets."""
+        labels = self._labels
+        return [labels[column] for column in columns.tolist()]
+
+    @property
+    def distinct(self) -> bool:
+        """Yes: the head has a series once."""
+        return True
 
     @property
     def coded(self) -> bool:

@@ -293,7 +293,7 @@ class ClassTable:
 
     def keep_groups(self, kept: Ints) -> None:
         """Only these groups stay; the caller renumbers the columns."""
-        self.times = self.times[:, kept]
+        self.times = np.take(self.times, kept, axis=1)
         self.phase, self.newest = self.phase[kept], self.newest[kept]
         self.last_row, self.rows_of = self.last_row[kept], self.rows_of[kept]
         self.settled = self.settled[kept]
@@ -318,14 +318,14 @@ class ClassTable:
         group = block.group[columns]
         if len(group) * 4 < self.groups:
             groups, codes = np.unique(group, return_inverse=True)
-            times = self.times[low:high][:, groups]
+            times = np.take(self.times[low:high], groups, axis=1)
             group = codes.astype(np.int32)
         else:
             times = self.times[low:high, : self.groups].copy()
         falling = block.rows_falling(low, high)
         if isinstance(columns, slice):
             return Part(labels, group, times, block.values[low:high, columns], block.odd(low, high), falling)
-        values = block.values[low:high][:, columns]
+        values = np.take(block.values[low:high], columns, axis=1)
         return Part(labels, group, times, values, odd_columns(values), falling)
 
 

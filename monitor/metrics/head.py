@@ -157,7 +157,7 @@ class Head:
             return known[1]
         if len(self._joined) >= _REMEMBERED:
             self._joined.clear()
-        joined = Joined(sets)
+        joined = Joined(sets, distinct=True)
         self._joined[matchers] = sets, joined
         return joined
 

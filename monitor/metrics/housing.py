@@ -220,7 +220,7 @@ class Housing:
     def _piece(self, table: ClassTable, series: Codes, after_ms: int, until_ms: int) -> Piece:
         low, high = table.reach(after_ms, until_ms)
         groups, codes = np.unique(self._places.group[series], return_inverse=True)
-        times = table.times[low:high][:, groups]
+        times = np.take(table.times[low:high], groups, axis=1)
         inside = (times > after_ms) & (times <= until_ms)
         rows = inside.sum(0)
         depth = int(rows.max(initial=0))

@@ -69,6 +69,15 @@ class SeriesSet(Sequence[Labels]):
         """Whether `codes` are at hand without looking at each label set."""
         return False
 
+    @property
+    def distinct(self) -> bool:
+        """Whether it is known that no two label sets are equal."""
+        return False
+
+    def some(self, columns: Ints) -> list[Labels]:
+        """Several label sets."""
+        return [self.at(column) for column in columns.tolist()]
+
     @overload
     def __getitem__(self, key: int) -> Labels: ...
     @overload
@@ -114,9 +123,9 @@ class SeriesSet(Sequence[Labels]):
         """Every label name that some series has."""
         return self.remembered("names", lambda: frozenset(name for labels in self for name, _ in labels))
 
-    def pick(self, columns: Ints) -> SeriesSet:
-        """Some of the series, in the order of `columns`."""
-        return Picked(self, columns)
+    def pick(self, columns: Ints, *, repeated: bool = False) -> SeriesSet:
+        """Some of the series, in the order of `columns`; `repeated`: some perhaps more than once."""
+        return Picked(self, columns, distinct=self.distinct and not repeated)
 
 
 class Listed(SeriesSet):
@@ -142,10 +151,11 @@ class Listed(SeriesSet):
 class Picked(SeriesSet):
     """Some series of another set."""
 
-    __slots__ = ("_base", "_columns")
+    __slots__ = ("_base", "_columns", "_distinct")
 
-    def __init__(self, base: SeriesSet, columns: Ints) -> None:
+    def __init__(self, base: SeriesSet, columns: Ints, *, distinct: bool = False) -> None:
         super().__init__()
+        self._distinct = distinct
         self._base: SeriesSet = base._base if isinstance(base, Picked) else base
         self._columns: Ints = base._columns[columns] if isinstance(base, Picked) else columns
 
@@ -156,10 +166,22 @@ class Picked(SeriesSet):
         """One label set."""
         return self._base.at(int(self._columns[column]))
 
+    def __iter__(self) -> Iterator[Labels]:
+        return iter(self._base.some(self._columns))
+
+    def some(self, columns: Ints) -> list[Labels]:
+        """Several label sets."""
+        return self._base.some(self._columns[columns])
+
     @property
     def coded(self) -> bool:
         """As the set it was picked from."""
         return self._base.coded
+
+    @property
+    def distinct(self) -> bool:
+        """As it was made."""
+        return self._distinct
 
     def _codes(self, name: str, dictionary: Dictionary) -> Codes:
         return self._base.codes(name, dictionary)[self._columns]
@@ -223,10 +245,11 @@ class Mapped(SeriesSet):
 class Joined(SeriesSet):
     """Several sets, one after the other."""
 
-    __slots__ = ("_ends", "_sets")
+    __slots__ = ("_distinct", "_ends", "_sets")
 
-    def __init__(self, sets: Sequence[SeriesSet]) -> None:
+    def __init__(self, sets: Sequence[SeriesSet], *, distinct: bool = False) -> None:
         super().__init__()
+        self._distinct = distinct
         self._sets = tuple(sets)
         self._ends = np.cumsum([len(one) for one in self._sets]).tolist()
 
@@ -237,6 +260,11 @@ class Joined(SeriesSet):
         """One label set."""
         place = bisect_right(self._ends, column)
         return self._sets[place].at(column - (self._ends[place - 1] if place else 0))
+
+    @property
+    def distinct(self) -> bool:
+        """As it was made."""
+        return self._distinct
 
     @property
     def coded(self) -> bool:

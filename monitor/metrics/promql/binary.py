@@ -253,7 +253,7 @@ def _joined_labels(
 ) -> SeriesSet:
     """The labels of the result: those of the many side, without or with what the matching says."""
     named = frozenset(matching.labels)
-    base = many.pick(rows)
+    base = many.pick(rows, repeated=True)
     everywhere = np.ones(len(rows), np.bool_)
     if matching.include:
         return Mapped(

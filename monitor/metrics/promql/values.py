@@ -177,8 +177,8 @@ def pick(table: Table, columns: Ints) -> Table:
     """The named columns, in that order."""
     return Table(
         table.labels.pick(columns),
-        table.values[:, columns],
-        table.present[:, columns],
+        np.take(table.values, columns, axis=1),
+        np.take(table.present, columns, axis=1),
         table.dropped[columns],
     )
 
@@ -219,6 +219,8 @@ def drop_names(table: Table) -> Table:
 def merge(table: Table, message: str = "vector cannot contain metrics with the same labelset") -> Table:
     """Merge columns with equal labels. Raises QueryError with `message` when both have a value at one step."""
     labels = table.labels
+    if labels.distinct:
+        return table
     index, codes = labels.remembered("merge", lambda: distinct(labels))
     if len(index) == len(codes):
         return table

@@ -125,15 +125,23 @@ class Frame:
                 found[columns[between]] = True
         return np.flatnonzero(found)
 
+    def with_stale_markers(self) -> Ints:
+        """Series with a stale marker in some row."""
+        found = np.zeros(len(self.group), np.bool_)
+        for row, odd in enumerate(self.odd):
+            if len(odd):
+                found[odd[self.values[row][odd].view(np.uint64) == STALE_BITS]] = True
+        return np.flatnonzero(found)
+
     def samples(self, columns: Ints) -> tuple[Floats, Bools, Ints]:
         """Values, which of them are samples (stale markers are not), and time stamps of some series, [k, m]."""
-        values = self.values[:, columns]
+        values = np.take(self.values, columns, axis=1)
         bits = values.view(np.uint64)
         group = self.group[columns]
         return (
             values,
-            (bits != HOLE_BITS) & (bits != STALE_BITS) & self.inside[:, group],
-            self.times[:, group],
+            (bits != HOLE_BITS) & (bits != STALE_BITS) & np.take(self.inside, group, axis=1),
+            np.take(self.times, group, axis=1),
         )
 
     @cached_property

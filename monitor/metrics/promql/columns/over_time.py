@@ -102,20 +102,20 @@ def extreme(better: np.ufunc) -> Callable[[Frame, int], tuple[Floats, Bools]]:
 
     def kernel(frame: Frame, _step_ms: int) -> tuple[Floats, Bools]:
         # What is NaN is passed over by itself; only rows that some groups do not have in the window need care.
-        rows = np.flatnonzero(frame.full)
-        low, high = (int(rows[0]), int(rows[-1]) + 1) if len(rows) else (0, 0)
-        if len(rows) < high - low:
-            low, high = 0, 0
         best = np.full(len(frame.group), np.nan)
-        if high > low:
-            best = better.reduce(frame.values[low:high], axis=0, initial=np.nan)
-        for row in (*range(low), *range(high, frame.depth)):
+        rows = np.flatnonzero(frame.full)
+        if len(rows):
+            low, high = int(rows[0]), int(rows[-1]) + 1
+            whole = frame.values[low:high] if len(rows) == high - low else frame.values[rows]
+            best = better.reduce(whole, axis=0, initial=np.nan)
+        for row in np.flatnonzero(~frame.full).tolist():
             inside = frame.inside[row][frame.group]
             best = better(best, np.where(inside, frame.values[row], np.nan))
-        if len(frame.ragged):
+        stale = frame.with_stale_markers()
+        if len(stale):
             # A stale marker is a signalling NaN: fmin and fmax may give NaN for it, whatever the other value is.
-            values, valid, _ = frame.samples(frame.ragged)
-            best[frame.ragged] = better.reduce(np.where(valid, values, np.nan), axis=0, initial=np.nan)
+            values, valid, _ = frame.samples(stale)
+            best[stale] = better.reduce(np.where(valid, values, np.nan), axis=0, initial=np.nan)
         return best, counted(frame) > 0
 
     return kernel
@@ -138,8 +138,7 @@ def transitions(*, resets: bool) -> Callable[[Frame, int], tuple[Floats, Bools]]
                 event[missing] = False
                 values = found.copy()
                 values[missing] = before[missing]
-            if event.any():
-                events += event
+            events[np.flatnonzero(event)] += 1
             unset = unset[np.isnan(values[unset])]
             if len(frame.odd[row]) > len(missing) or (len(frame.odd[row]) and not frame.full[row]):
                 true = np.setdiff1d(frame.odd[row], missing)
