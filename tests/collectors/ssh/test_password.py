@@ -74,7 +74,7 @@ def server() -> Iterator[PasswordServer]:
 
 
 def target(server: PasswordServer, password: str, host_key: str) -> SshTarget:
-    return SshTarget("127.0.0.1", server.port, "operator", password=password, host_key=host_key, timeout=5)
+    return SshTarget("127.0.0.1", server.port, "operator", password=password, host_key=host_key, timeout=60)
 
 
 def test_a_right_password_opens_a_session(server: PasswordServer) -> None:
