@@ -55,7 +55,7 @@ class PasswordServer:
             self._transports.append(transport)
             try:
                 transport.start_server(server=self.accounts)
-            except (paramiko.SSHException, EOFError):
+            except (paramiko.SSHException, EOFError, OSError):
                 transport.close()
 
     def close(self) -> None:
@@ -74,7 +74,7 @@ def server() -> Iterator[PasswordServer]:
 
 
 def target(server: PasswordServer, password: str, host_key: str) -> SshTarget:
-    return SshTarget("127.0.0.1", server.port, "operator", password=password, host_key=host_key, timeout=60)
+    return SshTarget("127.0.0.1", server.port, "operator", password=password, host_key=host_key, timeout=30)
 
 
 def test_a_right_password_opens_a_session(server: PasswordServer) -> None:
