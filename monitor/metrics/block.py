@@ -11,8 +11,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from monitor.metrics.index import predicate
 from monitor.metrics.interface import Bools, Codes, Floats, Ints, Labels, Matcher, MatchOp
+from monitor.metrics.matching import predicate
 from monitor.metrics.piece import HOLE
 from monitor.metrics.series import Dictionary, SeriesSet, value_of
 

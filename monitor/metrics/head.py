@@ -15,7 +15,7 @@ import numpy as np
 from monitor.metrics.block import NOBODY
 from monitor.metrics.cardinality import Cardinality
 from monitor.metrics.housing import Housing
-from monitor.metrics.index import SeriesIndex, predicate
+from monitor.metrics.index import SeriesIndex
 from monitor.metrics.interface import (
     Bools,
     Codes,
@@ -28,7 +28,9 @@ from monitor.metrics.interface import (
     Selection,
 )
 from monitor.metrics.judging import Judge, Judged
+from monitor.metrics.layers import columns_at
 from monitor.metrics.layout import Layout, placed
+from monitor.metrics.matching import predicate
 from monitor.metrics.piece import NEVER, Piece, Slot, is_present
 from monitor.metrics.places import NOWHERE, Places
 from monitor.metrics.series import Dictionary, Joined, SeriesSet
@@ -185,7 +187,7 @@ class Head:
             for piece in self.extract(series, start - 1, min(start + length_ms, boundary_ms) - 1):
                 some = np.flatnonzero(is_present(piece.values).any(0))
                 if len(some):
-                    kept = piece if len(some) == len(piece.series) else _columns_of(piece, some)
+                    kept = piece if len(some) == len(piece.series) else columns_at(piece, some)
                     yield Slot(start, kept, [self.index.metric[number] for number in kept.series.tolist()])
 
     def _sealings(self, boundary_ms: int, length_ms: int) -> list[tuple[int, Codes]]:
@@ -240,9 +242,3 @@ class Head:
             "head_series": float((self.places.table[: len(self.index)] != NOWHERE).sum()),
             "head_bytes": float(sum(table.size for table in self._housing.tables)),
         }
-
-
-def _columns_of(piece: Piece, columns: Ints) -> Piece:
-    return Piece(
-        piece.series[columns], piece.group[columns], piece.rows, piece.timestamps, piece.values[:, columns]
-    )

@@ -14,7 +14,8 @@ from monitor.metrics.block import NOBODY, Block
 from monitor.metrics.cardinality import Cardinality
 from monitor.metrics.class_table import DEFAULT_INTERVAL_MS, INTERVALS_MS, ClassTable, Target, interval_of
 from monitor.metrics.index import SeriesIndex
-from monitor.metrics.piece import HOLE, NEVER, Piece, is_present
+from monitor.metrics.layers import columns_of
+from monitor.metrics.piece import HOLE, NEVER, Columns, Piece, is_present
 from monitor.metrics.places import NOWHERE, Places, runs
 
 
@@ -170,27 +171,28 @@ class Housing:
         members = [
             series for block, columns in old.members(group) for series in block.series[columns].tolist()
         ]
-        piece = self._leave(np.array(members, np.int32), number, group)
-        first = int(piece.timestamps[0, 0]) if len(piece.timestamps) else int(old.newest[group])
+        newest = int(old.newest[group])
+        left = self._leave(np.array(members, np.int32), number, group)
+        first = int(left.timestamps.min()) if len(left.timestamps) else newest
         where, place = self._new_group(interval, target, first, settled=True)
         for series in members:
             self._settle(series, where, place)
-        self._write(*_flat(piece))
+        self._write(left.series, left.timestamps, left.values)
 
     def _part(self, series: int) -> None:
         """Give a series a group of its own, for it has samples the others of its group have not."""
         number, group = int(self._places.table[series]), int(self._places.group[series])
         table = self.tables[number]
-        piece = self._leave(np.array([series], np.int32), number, None)
-        first = int(piece.timestamps[0, 0]) if len(piece.timestamps) else int(table.newest[group])
+        left = self._leave(np.array([series], np.int32), number, None)
+        first = int(left.timestamps.min()) if len(left.timestamps) else int(table.newest[group])
         where, place = self._new_group(0, table.targets[group], first)
         self._settle(series, where, place)
-        self._write(*_flat(piece))
+        self._write(left.series, left.timestamps, left.values)
 
-    def _leave(self, series: Codes, number: int, group: int | None) -> Piece:
+    def _leave(self, series: Codes, number: int, group: int | None) -> Columns:
         """The samples of series of one group, which have no column any more; of a whole group, no trace."""
         table = self.tables[number]
-        pieces = self.extract(series, -NEVER, NEVER - 1)
+        left = columns_of(self.extract(series, -NEVER, NEVER - 1))
         for one in series.tolist():
             self.blocks[self._places.block[one]].leave(int(self._places.column[one]))
             self._places.table[one] = NOWHERE
@@ -198,7 +200,7 @@ class Housing:
             table.empty_group(group)
             self._by_target[table.targets[group]].remove((number, group))
         self.version += 1
-        return pieces[0] if pieces else _empty_piece(series)
+        return left
 
     def pack(self, block: Block) -> None:
         """Take out the columns that series left."""
@@ -290,21 +292,3 @@ def _unbroken(series: Codes, fits: Bools) -> Bools:
     here = np.arange(len(series))
     begin = np.maximum.accumulate(np.where(np.diff(series, prepend=-1) != 0, here, 0))
     return np.asarray(np.maximum.accumulate(np.where(fits, -1, here)) < begin)
-
-
-def _flat(piece: Piece) -> tuple[Codes, Ints, Floats]:
-    """The samples of a piece as columns, sorted by series and time."""
-    order = np.argsort(piece.series, kind="stable")
-    position, row = np.nonzero(is_present(piece.values[:, order]).T)
-    column = order[position]
-    return piece.series[column], piece.timestamps[row, piece.group[column]], piece.values[row, column]
-
-
-def _empty_piece(series: Codes) -> Piece:
-    return Piece(
-        series,
-        np.zeros(len(series), np.int32),
-        np.zeros(1, np.int64),
-        np.empty((0, 1), np.int64),
-        np.empty((0, len(series))),
-    )

@@ -7,13 +7,12 @@ matcher that accepts the empty string also accepts every series without that lab
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
-import re2
 
-from monitor.metrics.errors import QueryError
 from monitor.metrics.interface import Bools, Codes, Labels, Matcher, MatchOp
+from monitor.metrics.matching import predicate
 
 _CACHED_SELECTIONS = 512
 
@@ -130,22 +129,3 @@ class SeriesIndex:
         for postings in wanted:
             mask[postings] = not start
         return mask
-
-
-def predicate(matcher: Matcher) -> Callable[[str], bool]:
-    """Whether a label value satisfies a matcher. Raises QueryError when its regex is not valid RE2."""
-    if matcher.op is MatchOp.EQ:
-        return lambda value: value == matcher.value
-    if matcher.op is MatchOp.NE:
-        return lambda value: value != matcher.value
-    options = re2.Options()
-    options.log_errors = False
-    options.dot_nl = True
-    try:
-        fullmatch = re2.compile(matcher.value, options).fullmatch
-    except re2.error as error:
-        reason = error.args[0].decode(errors="replace") if error.args else ""
-        raise QueryError(f"bad regex {matcher.value!r} for label {matcher.name}: {reason}") from error
-    if matcher.op is MatchOp.RE:
-        return lambda value: fullmatch(value) is not None
-    return lambda value: fullmatch(value) is None

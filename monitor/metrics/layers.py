@@ -142,10 +142,11 @@ def split(piece: Piece, chosen: Bools) -> tuple[Piece | None, Piece | None]:
         return piece, None
     if not chosen.any():
         return None, piece
-    return _part(piece, chosen), _part(piece, ~chosen)
+    return columns_at(piece, chosen), columns_at(piece, ~chosen)
 
 
-def _part(piece: Piece, columns: Bools) -> Piece:
+def columns_at(piece: Piece, columns: Bools | Ints) -> Piece:
+    """Some columns of a piece."""
     return replace(
         piece, series=piece.series[columns], group=piece.group[columns], values=piece.values[:, columns]
     )
@@ -240,8 +241,8 @@ def _place(layer: Layer, own: Ints, first: Ints, timestamps: Ints) -> None:
 
 
 def _place_values(piece: Piece, first: Ints, at: Ints, values: Floats) -> None:
-    row, column = np.nonzero(np.arange(len(piece.values))[:, None] < piece.rows[piece.group])
     if len(first) and (first == first[0]).all() and (piece.rows == len(piece.values)).all():
         values[int(first[0]) : int(first[0]) + len(piece.values), at] = piece.values
         return
+    row, column = np.nonzero(np.arange(len(piece.values))[:, None] < piece.rows[piece.group])
     values[first[column] + row, at[column]] = piece.values[row, column]

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from threading import RLock
 
 import numpy as np
-import re2
 
 from monitor.metrics.interface import (
     AppendResult,
     Labels,
     Matcher,
-    MatchOp,
     SampleBlock,
     Selection,
     Window,
 )
+from monitor.metrics.matching import predicate
 from monitor.metrics.selection import of_window
 from monitor.metrics.series import Dictionary
-
-Predicate = Callable[[str], bool]
 
 
 class _Series:
@@ -119,27 +116,13 @@ class MemoryStore:
             self._series.clear()
 
     def _matching(self, matchers: Sequence[Matcher]) -> list[Labels]:
-        tests = [(matcher.name, _predicate(matcher)) for matcher in matchers]
+        tests = [(matcher.name, predicate(matcher)) for matcher in matchers]
         found = []
         for labels in self._series:
             values = dict(labels)
             if all(test(values.get(name, "")) for name, test in tests):
                 found.append(labels)
         return sorted(found)
-
-
-def _predicate(matcher: Matcher) -> Predicate:
-    value = matcher.value
-    if matcher.op is MatchOp.EQ:
-        return lambda text: text == value
-    if matcher.op is MatchOp.NE:
-        return lambda text: text != value
-    options = re2.Options()
-    options.log_errors = False
-    options.dot_nl = True
-    regex = re2.compile(value, options)
-    wanted = matcher.op is MatchOp.RE
-    return lambda text: (regex.fullmatch(text) is not None) is wanted
 
 
 def _same(a: float, b: float) -> bool:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from monitor.metrics.interface import STALE_BITS, Floats, Part, Selection, Window
-from monitor.metrics.piece import HOLE, NEVER, odd_columns
+from monitor.metrics.interface import STALE_BITS, Codes, Floats, Ints, Labels, Part, Selection, Window
+from monitor.metrics.piece import HOLE, NEVER, Piece, odd_columns
 from monitor.metrics.series import Listed, SeriesSet
 
 _CANONICAL_NAN = np.array([0x7FF8000000000001], np.uint64).view(np.float64)
@@ -22,18 +24,24 @@ def canonical(values: Floats) -> Floats:
 
 def of_window(window: Window, labels: SeriesSet | None = None) -> Selection:
     """The selection of one part that a window makes; `labels` are its own, when they are at hand as a set."""
-    values = np.where(window.present, canonical(np.ascontiguousarray(window.values)), HOLE)
     held = np.zeros(window.timestamps.shape, np.bool_)
     rows, columns = np.nonzero(window.present)
     held[rows, window.group[columns]] = True
-    falling = np.zeros(len(values), np.bool_)
-    falling[1:] = (values[1:] < values[:-1]).any(1)
-    part = Part(
+    return _whole(
         labels if labels is not None else Listed(window.labels),
         window.group,
         np.where(held, window.timestamps, NEVER),
-        values,
-        odd_columns(values),
-        falling,
+        np.where(window.present, canonical(window.values), HOLE),
     )
-    return Selection(part.labels, [part])
+
+
+def of_piece(piece: Piece, labels: Sequence[Labels]) -> Selection:
+    """The selection of one part that a piece makes; series [i] of the piece is named by labels [i]."""
+    return _whole(Listed(labels), piece.group, piece.timestamps, piece.values)
+
+
+def _whole(labels: SeriesSet, group: Codes, timestamps: Ints, values: Floats) -> Selection:
+    values = np.ascontiguousarray(values)
+    falling = np.zeros(len(values), np.bool_)
+    falling[1:] = (values[1:] < values[:-1]).any(1)
+    return Selection(labels, [Part(labels, group, timestamps, values, odd_columns(values), falling)])

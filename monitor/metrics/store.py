@@ -42,11 +42,11 @@ from monitor.metrics.interface import (
 from monitor.metrics.journal import Entry, pack
 from monitor.metrics.judging import MAX_AHEAD_MS, Judged
 from monitor.metrics.late import NOTHING, LateBuffer, Verdict
-from monitor.metrics.layers import no_columns
-from monitor.metrics.piece import NEVER, Columns, Slot
+from monitor.metrics.layers import no_columns, stack
+from monitor.metrics.piece import NEVER, Columns, Piece, Slot
 from monitor.metrics.recovery import Replay, remember, restore
 from monitor.metrics.sealing import Sealing, grown
-from monitor.metrics.selection import of_window
+from monitor.metrics.selection import of_piece
 from monitor.metrics.series import Dictionary
 from monitor.metrics.snapshot import snapshot
 from monitor.metrics.wal import WriteAheadLog
@@ -187,7 +187,9 @@ class LocalStore:
         with self._lock:
             if self._all_in_head(matchers, start_ms, end_ms):
                 return self._head.select(matchers, start_ms, end_ms)
-        return of_window(self.window(matchers, start_ms, end_ms))
+            series, labels, past, newest = self._layers(matchers, start_ms, end_ms)
+        piece = stack(past.layers(newest))
+        return of_piece(piece, [labels[at] for at in np.searchsorted(series, piece.series).tolist()])
 
     def _all_in_head(self, matchers: Sequence[Matcher], start_ms: int, end_ms: int) -> bool:
         if self._sealed_newest[0] is not self._state:
@@ -204,10 +206,16 @@ class LocalStore:
     def window(self, matchers: Sequence[Matcher], start_ms: int, end_ms: int) -> Window:
         """See MetricStore."""
         with self._lock:
-            series, labels = self._in_interval(matchers, start_ms, end_ms)
-            newest = self._head.extract(series, start_ms, end_ms)
-            past = self._past(series, start_ms, end_ms)
+            series, labels, past, newest = self._layers(matchers, start_ms, end_ms)
         return assemble(labels, series, past.layers(newest))
+
+    def _layers(
+        self, matchers: Sequence[Matcher], start_ms: int, end_ms: int
+    ) -> tuple[Codes, Sequence[Labels], Past, list[Piece]]:
+        """Under the lock: the series of an interval, their names, what is sealed or late, what the head holds."""
+        series, labels = self._in_interval(matchers, start_ms, end_ms)
+        newest = self._head.extract(series, start_ms, end_ms)
+        return series, labels, self._past(series, start_ms, end_ms), newest
 
     def _past(self, series: Codes, start_ms: int, end_ms: int) -> Past:
         """Under the lock: what is sealed or late of some series in (start, end]; read it without the lock."""

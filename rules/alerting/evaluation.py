@@ -7,7 +7,6 @@ for the series it saw last, so that a rule in a steady state costs next to nothi
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -22,7 +21,6 @@ from rules.alerting.template_functions import World
 from rules.alerting.template_values import CallError, SampleValue
 
 _NAME = "__name__"
-_ASKING = re.compile(r"\{\{[^}]*\b(?:query|now)\b")  # an action that looks at more than the alert
 _NO_FLOATS = np.empty(0, np.float64)
 
 Tracking = Mapping[Labels, Tracked]
@@ -76,7 +74,7 @@ class AlertEvaluator:
         self._fixed_labels = fixed | {"alertname": rule.name}
         self._keys_by_series = all(template.by_labels for _, template in self._moving_labels)
         self._moving_texts = tuple((name, t) for name, t in rule.annotations if not t.by_labels)
-        self._asks = any(_ASKING.search(template.source) for _, template in self._moving_texts)
+        self._asks = any(template.asks for _, template in self._moving_texts)
         self._source: Sequence[Labels] = ()  # the result's own labels, and what they were
         self._series: list[Labels] = []
         self._keys: list[Labels] = []

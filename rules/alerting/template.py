@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from rules.alerting.errors import TemplateError
 from rules.alerting.template_functions import FUNCTIONS, NO_WORLD, World
-from rules.alerting.template_nodes import Text, Tree, by_labels
+from rules.alerting.template_nodes import Text, Tree, asks, by_labels
 from rules.alerting.template_parser import parse
 from rules.alerting.template_plain import Part, plain_parts
 from rules.alerting.template_run import Run
@@ -48,6 +48,11 @@ class Template:
     def by_labels(self) -> bool:
         """Whether its text surely depends on labels only, not on the value, a query or anything unseen."""
         return by_labels(self.tree.nodes)
+
+    @property
+    def asks(self) -> bool:
+        """Whether its text may depend on a query or the clock, so that it may change while the alert does not."""
+        return asks(self.tree.nodes)
 
 
 def parse_template(source: str, name: str = "alert") -> Template:

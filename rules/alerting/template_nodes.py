@@ -171,6 +171,26 @@ def by_labels(nodes: Sequence[Node]) -> bool:
     return True
 
 
+def asks(nodes: Sequence[Node]) -> bool:
+    """Whether the text may depend on more than the alert and its value: on a query, the clock or another template."""
+    for node in nodes:
+        if isinstance(node, Include):
+            return True
+        if isinstance(node, Action | Branch) and _asking(node.pipe):
+            return True
+        if isinstance(node, Branch) and (asks(node.body) or asks(node.otherwise)):
+            return True
+    return False
+
+
+def _asking(operand: Operand) -> bool:
+    if isinstance(operand, Pipe):
+        return any(_asking(arg) for command in operand.commands for arg in command.args)
+    if isinstance(operand, Chain):
+        return _asking(operand.term)
+    return isinstance(operand, Word) and operand.name in _OUTSIDE
+
+
 def _fixed(operand: Operand) -> bool:
     if isinstance(operand, Pipe):
         return all(_fixed(arg) for command in operand.commands for arg in command.args)

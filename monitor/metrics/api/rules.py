@@ -12,8 +12,8 @@ from flask import Response, current_app
 from monitor.metrics.api.answers import success
 from monitor.metrics.api.arguments import Arguments, read_arguments
 from monitor.metrics.errors import QueryError
-from monitor.metrics.interface import Matcher, MatchOp
-from monitor.metrics.promql.regex import full_match
+from monitor.metrics.interface import Matcher
+from monitor.metrics.matching import predicate
 
 RULES_EXTENSION = "zhishou.rules"
 _TYPES = MappingProxyType({"": "", "alert": "alerting", "record": "recording"})
@@ -111,15 +111,9 @@ def _sets_labels(rule: Mapping[str, object], selections: Sequence[tuple[Matcher,
     labels = rule.get("labels")
     shown = labels if isinstance(labels, Mapping) else {}
     return any(
-        all(_matches(matcher, str(shown.get(matcher.name, ""))) for matcher in matchers)
+        all(predicate(matcher)(str(shown.get(matcher.name, ""))) for matcher in matchers)
         for matchers in selections
     )
-
-
-def _matches(matcher: Matcher, value: str) -> bool:
-    if matcher.op in (MatchOp.EQ, MatchOp.NE):
-        return (value == matcher.value) == (matcher.op is MatchOp.EQ)
-    return (full_match(matcher.value)(value) is not None) == (matcher.op is MatchOp.RE)
 
 
 def _without_alerts(rule: Mapping[str, object]) -> Mapping[str, object]:

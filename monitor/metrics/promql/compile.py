@@ -13,6 +13,7 @@ import promql_parser as syntax
 
 from monitor.metrics.errors import QueryError
 from monitor.metrics.interface import Limits, Matcher, MatchOp
+from monitor.metrics.matching import full_match
 from monitor.metrics.promql import guard
 from monitor.metrics.promql.functions import FUNCTIONS
 from monitor.metrics.promql.nodes import (
@@ -33,7 +34,6 @@ from monitor.metrics.promql.nodes import (
     Subquery,
 )
 from monitor.metrics.promql.places import Places
-from monitor.metrics.promql.regex import full_match
 
 AGGREGATIONS = frozenset(
     [

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from monitor.metrics.interface import Ints, Labels, Matcher, MatchOp
+from monitor.metrics.interface import Ints, Labels, Matcher
+from monitor.metrics.matching import predicate
 from monitor.metrics.promql.nodes import Info
-from monitor.metrics.promql.regex import full_match
 from monitor.metrics.promql.values import (
     NAME,
     Context,
@@ -59,14 +59,7 @@ class _Choice:
 
 
 def _accepts(matchers: Sequence[Matcher], value: str) -> bool:
-    for matcher in matchers:
-        if matcher.op in (MatchOp.EQ, MatchOp.NE):
-            same = matcher.value == value
-        else:
-            same = full_match(matcher.value)(value) is not None
-        if same != (matcher.op in (MatchOp.EQ, MatchOp.RE)):
-            return False
-    return True
+    return all(predicate(matcher)(value) for matcher in matchers)
 
 
 def _value(labels: Labels, name: str) -> str:

@@ -18,10 +18,10 @@ Kind = TypeVar("Kind", np.float64, np.bool_, np.int64)
 class Rows:
     """The newest and oldest time stamp of every row of a part: which rows a window can touch."""
 
-    __slots__ = ("_newest", "_oldest", "_runs", "part")
+    __slots__ = ("_newest", "_oldest", "_part", "_runs")
 
     def __init__(self, part: Part) -> None:
-        self.part = part
+        self._part = part
         groups = part.timestamps.shape[1]
         # The set of series is the same object as long as its columns are, and so are their groups.
         self._runs = part.labels.remembered(("runs", groups), lambda: _runs(part.group, groups))
@@ -36,7 +36,7 @@ class Rows:
         """The window (start, end]."""
         low = int(np.searchsorted(self._newest, start_ms, "right"))
         high = int(np.searchsorted(self._oldest, end_ms, "right"))
-        return Frame(self.part, self._runs, low, max(low, high), start_ms, end_ms)
+        return Frame(self._part, self._runs, low, max(low, high), start_ms, end_ms)
 
 
 def _runs(group: Codes, groups: int) -> Ints | None:
@@ -50,7 +50,6 @@ class Frame:
     def __init__(
         self, part: Part, runs: Ints | None, low: int, high: int, start_ms: int, end_ms: int
     ) -> None:
-        self.part = part
         self._runs = runs
         self.start_ms = start_ms
         self.end_ms = end_ms

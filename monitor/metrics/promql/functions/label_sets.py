@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from monitor.metrics.interface import Bools, Labels
+from monitor.metrics.matching import full_match
 from monitor.metrics.promql import notes
 from monitor.metrics.promql.functions.signature import Function
 from monitor.metrics.promql.nodes import Call
-from monitor.metrics.promql.regex import full_match
 from monitor.metrics.promql.values import (
     NAME,
     Context,
