@@ -7,6 +7,7 @@ polling pauses (back-pressure) and what had to be dropped is counted and logged.
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -27,7 +28,7 @@ from collectors.enrich import (
     heartbeat,
     module_kind,
 )
-from collectors.interface import Assignment, Credential, Poller, PollError, PollResult
+from collectors.interface import Assignment, Companion, Credential, Poller, PollError, PollResult
 from collectors.outbox import Lane, Outbox, OutboxFull, Position
 from collectors.push import EVENTS, METRICS, Pusher
 from collectors.telemetry import CollectorMetrics
@@ -37,9 +38,11 @@ from collectors.wire import SampleEncoder
 from collectors.workers import DeviceWorkers
 from monitor.clock import Clock
 from monitor.errors import UnreachableError
+from monitor.events.interface import Event
 from monitor.model import Device, DeviceId
 
 PAUSE_SECONDS = 5.0
+ASK_AGAIN_SECONDS = 10.0  # a storm of traps must not become a storm of polls
 STOP_SECONDS = 2.0
 log = structlog.get_logger(__name__)
 
@@ -120,9 +123,32 @@ class Agent:
             Pusher(outbox.events, EVENTS, client, dead / "events", metrics.refused.labels("events")),
         ]
         self._threads: list[threading.Thread] = []
+        self._companions: Sequence[Companion] = ()
+        self._asked_at: dict[DeviceId, float] = {}
+
+    @property
+    def clock(self) -> Clock:
+        """See Host."""
+        return self._clock
+
+    @property
+    def collector(self) -> str:
+        """See Host."""
+        return self._options.collector
+
+    @property
+    def folder(self) -> Path:
+        """See Host."""
+        return self._options.folder
+
+    def accompany(self, companions: Sequence[Companion]) -> None:
+        """What runs beside the polls; before `start`."""
+        self._companions = companions
 
     def start(self) -> None:
         """Start everything; returns at once. The remembered assignment is used until the core gives one."""
+        for companion in self._companions:
+            companion.start()
         remembered = self._source.remembered()
         if remembered is not None:
             self.assign(remembered)
@@ -140,6 +166,8 @@ class Agent:
         self._stopping.set()
         with self._changed:
             self._changed.notify_all()
+        for companion in self._companions:
+            companion.stop()
         for pusher in self._pushers:
             pusher.stop()
         busy = self._workers.stop(STOP_SECONDS)
@@ -166,6 +194,8 @@ class Agent:
             ended += self._series.end(task.device, task.module, self._clock.now_ms())
             self._statuses.forget(task.device, task.module)
         self._spool_samples(ended)
+        for companion in self._companions:
+            companion.assign(assignment)
         log.info("assignment", version=assignment.version, devices=len(assignment.devices), tasks=len(tasks))
 
     @property
@@ -280,6 +310,30 @@ class Agent:
             )
             spent = self._clock.monotonic() - started
             return PollResult(module, up=False, at_ms=at_ms, duration_seconds=spent, errors=[error])
+
+    # -- for companions ---------------------------------------------------------------------------------------
+
+    def tell(self, key: str, event: Event) -> bool:
+        """See Host."""
+        return self._spool("events", self._outbox.events, event_line(key, event), 1) is not None
+
+    def record(self, samples: Sequence[Sample]) -> bool:
+        """See Host."""
+        return (
+            self._spool("metrics", self._outbox.metrics, self._encoder.encode(samples), len(samples))
+            is not None
+        )
+
+    def poll_soon(self, device: DeviceId) -> bool:
+        """See Host. Its SNMP and SSH polls begin at once, at most every ASK_AGAIN_SECONDS."""
+        now = self._clock.monotonic()
+        with self._changed:
+            if device not in self._devices or now - self._asked_at.get(device, -math.inf) < ASK_AGAIN_SECONDS:
+                return False
+            self._asked_at[device] = now
+            tasks = [task for task in self._tasks if task.device == device and task.module in {SNMP, SSH}]
+        begun = [self._workers.submit(task) for task in tasks]
+        return any(begun)
 
     # -- outbox -----------------------------------------------------------------------------------------------
 

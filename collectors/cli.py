@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import signal
 import threading
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import click
@@ -26,6 +27,7 @@ from monitor.vault import load_vault
 
 __all__ = ["collect", "poll"]
 MEBIBYTE = 1 << 20
+COMPANIONS = "zhishou.companions"
 log = structlog.get_logger(__name__)
 
 
@@ -78,6 +80,7 @@ def collect(
     options = AgentOptions(collector, folder, workers=workers)
     pollers = build_pollers(clock, ca_file=ca_file)
     agent = Agent(options, client, source, pollers, outbox, clock, CollectorMetrics(registry))
+    agent.accompany([entry.load()(agent, settings, registry) for entry in entry_points(group=COMPANIONS)])
     _serve(agent, registry, own_page)
 
 

@@ -8,9 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol
 
-from monitor.model import Device, SiteId
+from monitor.clock import Clock
+from monitor.events.interface import Event
+from monitor.metrics.interface import Labels
+from monitor.model import Device, DeviceId, SiteId
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,4 +88,55 @@ class Poller(Protocol):
 
     def poll(self, device: Device, credential: Credential | None) -> PollResult:
         """One poll; never raises for anything the device or the network does."""
+        ...
+
+
+class Host(Protocol):
+    """What the agent offers to what runs beside its polls. Safe from several threads."""
+
+    @property
+    def clock(self) -> Clock:
+        """The collector's clock."""
+        ...
+
+    @property
+    def collector(self) -> str:
+        """The collector's id."""
+        ...
+
+    @property
+    def folder(self) -> Path:
+        """The collector's data folder."""
+        ...
+
+    def tell(self, key: str, event: Event) -> bool:
+        """Spool an event under its id; False when it had to be dropped (counted), because the spool is full."""
+        ...
+
+    def record(self, samples: Sequence[tuple[Labels, int, float]]) -> bool:
+        """Spool samples (labels, ms since the epoch, value); False when they had to be dropped (counted)."""
+        ...
+
+    def poll_soon(self, device: DeviceId) -> bool:
+        """Poll a device now instead of in its turn; False when it is being polled or was asked for seconds ago."""
+        ...
+
+
+class Companion(Protocol):
+    """Something that runs beside the polls of a collector: a trap receiver, a discovery scan.
+
+    Built by a factory `(Host, Settings, CollectorRegistry) -> Companion` of the entry-point group
+    `zhishou.companions`. Own threads, own errors: nothing it does may end the collector.
+    """
+
+    def start(self) -> None:
+        """Begin; returns at once. What cannot begin (a port taken) logs why and stays off."""
+        ...
+
+    def assign(self, assignment: Assignment) -> None:
+        """Work from this assignment from now on; called again whenever it changes."""
+        ...
+
+    def stop(self) -> None:
+        """End within two seconds."""
         ...
