@@ -53,10 +53,12 @@ def _read(source: Source, scalars: Mapping[Oid, Typed], columns: Columns) -> str
 
 
 def _apply(source: Source, text: str) -> str:
-    """The text, or the groups of the regex in it; `value` replaces that, with `{}` standing for it."""
+    """The text, or the groups of the regex in it, translated; `value` replaces that, `{}` standing for it."""
     if source.regex is not None:
         found = source.regex.search(text)
         groups = [] if found is None else [group for group in found.groups() if group] or [found.group()]
         text = " ".join(groups)
     text = " ".join(text.split())
+    if source.values:
+        text = source.values.get(text, "")
     return source.value.replace("{}", text) if source.value and text else text

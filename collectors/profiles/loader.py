@@ -12,12 +12,15 @@ import yaml
 
 from collectors.profiles.expression import Expression, compile_expression
 from collectors.profiles.profile import (
+    ABSENT,
+    FORMS,
     IDENTITY_FIELDS,
     INDEX,
     KINDS,
     SENSOR_CLASSES,
     STATES,
     Emit,
+    Extract,
     LookupColumn,
     Match,
     Module,
@@ -30,9 +33,14 @@ from collectors.snmp.ber import Oid, encode_oid
 from monitor.errors import InputError
 
 _MAX_BYTES: Final = 64 * 1024
+_MAX_DEPTH: Final = 12  # of YAML collections in each other; profiles use seven
+_MAX_CHAIN: Final = 8  # of profiles that extend each other
+_MAX_REGEX: Final = 300
 _HOLE: Final = re.compile(r"\{([a-z][a-z0-9_]*)\}")
 _NAME: Final = re.compile(r"[a-z][a-zA-Z0-9_-]*")
 _METRIC: Final = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
+
+_MODULE_KEYS: Final = ("scalars", "columns", "lookups", "maps", "extracts", "absent", "emit", "rows")
 
 T = TypeVar("T")
 
@@ -80,7 +88,13 @@ class _Place:
             return parse(self.text())
         except InputError as error:
             raise self.error(error.message) from error
-        except re.error as error:
+
+    def regex(self) -> re.Pattern[str]:
+        if len(self.text()) > _MAX_REGEX:
+            raise self.error(f"a regular expression is at most {_MAX_REGEX} characters")
+        try:
+            return re.compile(self.text())
+        except (re.error, OverflowError, RecursionError) as error:
             raise self.error(f"bad regular expression: {error}") from error
 
     def oid(self) -> Oid:
@@ -167,7 +181,7 @@ def _match(place: _Place) -> Match:
     keys = place.mapping({"sys_object_id", "sys_descr", "exists"})
     return Match(
         prefix=keys["sys_object_id"].oid() if "sys_object_id" in keys else b"",
-        descr=keys["sys_descr"].parsed(re.compile) if "sys_descr" in keys else None,
+        descr=keys["sys_descr"].regex() if "sys_descr" in keys else None,
         exists=keys["exists"].oid() if "exists" in keys else b"",
     )
 
@@ -175,8 +189,8 @@ def _match(place: _Place) -> Match:
 def _source(place: _Place) -> Source:
     if isinstance(place.node, yaml.ScalarNode):
         return Source(value=place.text())
-    keys = place.mapping({"oid", "column", "where_column", "equals", "regex", "value"})
-    regex = keys["regex"].parsed(re.compile) if "regex" in keys else None
+    keys = place.mapping({"oid", "column", "where_column", "equals", "regex", "values", "value"})
+    regex = keys["regex"].regex() if "regex" in keys else None
     if "oid" not in keys and "column" not in keys:
         raise place.error("an identity source is a text, or has oid or column")
     return Source(
@@ -186,21 +200,24 @@ def _source(place: _Place) -> Source:
         where_column=keys["where_column"].oid() if "where_column" in keys else b"",
         equals=keys["equals"].strings() if "equals" in keys else frozenset(),
         regex=regex,
+        values={key: value.text() for key, value in _named(keys, "values").items()},
     )
 
 
 def _module(name: str, place: _Place) -> Module:
-    keys = place.mapping({"scalars", "columns", "lookups", "maps", "absent", "emit", "rows"})
+    keys = place.mapping(_MODULE_KEYS)
     if not _NAME.fullmatch(name):
         raise place.error(f"{name!r} is not a module name")
     lookups = {alias: _lookup(value) for alias, value in _named(keys, "lookups").items()}
     maps = {alias: _map(value) for alias, value in _named(keys, "maps").items()}
+    extracts = {alias: _extract(value) for alias, value in _named(keys, "extracts").items()}
     module = Module(
         name=name,
         scalars={alias: value.oid() for alias, value in _named(keys, "scalars").items()},
         columns={alias: value.oid() for alias, value in _named(keys, "columns").items()},
         lookups=lookups,
         maps=maps,
+        extracts=extracts,
         absent={alias: value.strings() for alias, value in _named(keys, "absent").items()},
         emit=tuple(_emit(item) for item in keys["emit"].items()) if "emit" in keys else (),
         rows=tuple(_emit(item) for item in keys["rows"].items()) if "rows" in keys else (),
@@ -217,7 +234,19 @@ def _lookup(place: _Place) -> LookupColumn:
     keys = place.mapping({"column", "by"})
     if len(keys) != 2:
         raise place.error("a lookup has column and by")
-    return LookupColumn(keys["column"].oid(), keys["by"].text())
+    by = keys["by"]
+    template = _template(by) if "{" in by.text() or by.text().isdigit() else Template((("", by.text()),))
+    return LookupColumn(keys["column"].oid(), template)
+
+
+def _extract(place: _Place) -> Extract:
+    keys = place.mapping({"from", "regex", "as"})
+    if "from" not in keys or len(keys) < 2:
+        raise place.error("an extract has from, and regex or as")
+    form = keys["as"].text() if "as" in keys else FORMS[0]
+    if form not in FORMS:
+        raise keys["as"].error(f"{form} is not a form (known: {', '.join(FORMS)})")
+    return Extract(keys["from"].text(), keys["regex"].regex() if "regex" in keys else None, form)
 
 
 def _map(place: _Place) -> ValueMap:
@@ -235,18 +264,23 @@ def _emit(place: _Place) -> Emit:
         raise place.error(f"kind {kind} is not known (known: {', '.join(KINDS)})")
     formulas, texts = KINDS[kind]
     extra = {"labels", "values"} if kind == "metrics" else {"name", "admin", "oper"}
-    keys = place.mapping({"kind", "where", "like", "when_missing", "states", *extra, *formulas, *texts})
+    keys = place.mapping(
+        {"kind", "where", "like", "when", "when_missing", "states", *extra, *formulas, *texts}
+    )
     states = {key: value.text() for key, value in _named(keys, "states").items()}
-    if bad := set(states.values()) - set(STATES):
-        raise keys["states"].error(f"state {', '.join(sorted(bad))} is not one of {', '.join(STATES)}")
+    if bad := set(states.values()) - {*STATES, ABSENT}:
+        raise keys["states"].error(
+            f"state {', '.join(sorted(bad))} is not one of {', '.join((*STATES, ABSENT))}"
+        )
     if kind == "sensor":
         _check_class(keys, place)
     return Emit(
         kind=kind,
         name=tuple(_template(item) for item in keys["name"].items()) if "name" in keys else (),
         where={alias: value.strings() for alias, value in _named(keys, "where").items()},
-        like={alias: value.parsed(re.compile) for alias, value in _named(keys, "like").items()},
+        like={alias: value.regex() for alias, value in _named(keys, "like").items()},
         when_missing=keys["when_missing"].text() if "when_missing" in keys else "",
+        when=keys["when"].parsed(compile_expression) if "when" in keys else None,
         formulas={key: keys[key].parsed(compile_expression) for key in formulas if key in keys},
         texts={key: _template(keys[key]) for key in (*texts, "admin", "oper") if key in keys},
         states=states,
@@ -282,14 +316,17 @@ def _template(place: _Place) -> Template:
 
 def _check_names(module: Module, place: _Place) -> None:
     """Every alias that is used must be defined, and defined once."""
-    groups = (module.scalars, module.columns, module.lookups, module.maps)
+    groups = (module.scalars, module.columns, module.lookups, module.maps, module.extracts)
     defined = [alias for group in groups for alias in group]
     if doubles := {alias for alias in defined if defined.count(alias) > 1 or alias == INDEX}:
         raise place.error(f"{', '.join(sorted(doubles))} is defined twice")
-    used = {lookup.by for lookup in module.lookups.values()} | {item.source for item in module.maps.values()}
-    used |= set(module.absent)
+    used = {item.source for item in module.maps.values()} | set(module.absent)
+    used |= {item.source for item in module.extracts.values()}
+    for lookup in module.lookups.values():
+        used |= {alias for _, alias in lookup.by.parts if alias}
     for emit in (*module.emit, *module.rows):
         used |= set(emit.where) | set(emit.like) | ({emit.when_missing} - {""})
+        used |= emit.when.names if emit.when is not None else frozenset()
         for formula in (*emit.formulas.values(), *emit.values.values()):
             used |= formula.names
         for template in (*emit.name, *emit.texts.values(), *emit.labels.values()):

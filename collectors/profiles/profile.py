@@ -2,7 +2,7 @@
 
 A module reads `scalars` and `columns` (alias to OID) and emits from them: `emit` once from the scalars, `rows`
 once per table row. Aliases of a row: its columns, the scalars, `index` (dotted), `lookups` (a cell of another
-table) and `maps` (a value translated by a table).
+table), `maps` (a value translated by a table) and `extracts` (a part of a text or of the index).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collectors.snmp.ber import Oid
 
 INDEX = "index"
 
-# kind -> formulas, texts and other keys it takes besides kind, name, where, like and when_missing
+# kind -> formulas and texts it takes besides kind, name, where, like, when and when_missing
 KINDS: Mapping[str, tuple[frozenset[str], frozenset[str]]] = {
     "interface": (frozenset({"speed", "speed_fallback"}), frozenset({"descr", "alias", "mac"})),
     "processor": (frozenset({"percent"}), frozenset()),
@@ -45,6 +45,10 @@ SENSOR_CLASSES: Mapping[str, tuple[str, str]] = {
     "state": ("", ""),
 }
 STATES: Mapping[str, int] = {"ok": 0, "warning": 1, "critical": 2, "unknown": 3}
+ABSENT = "absent"  # a state that says: nothing is fitted here, so there is no component
+ANY = "*"  # the state of every value that `states` does not list
+# How an extracted text is read: as it stands, as hex digits, as octets of one integer, as characters by number
+FORMS = ("text", "hex", "octets", "characters")
 IDENTITY_FIELDS = ("vendor", "os", "hardware", "version", "serial")
 
 
@@ -64,6 +68,7 @@ class Emit:
     where: Mapping[str, frozenset[str]] = field(default_factory=dict)
     like: Mapping[str, re.Pattern[str]] = field(default_factory=dict)
     when_missing: str = ""
+    when: Expression | None = None
     formulas: Mapping[str, Expression] = field(default_factory=dict)
     texts: Mapping[str, Template] = field(default_factory=dict)
     states: Mapping[str, str] = field(default_factory=dict)
@@ -73,10 +78,10 @@ class Emit:
 
 @dataclass(frozen=True, slots=True)
 class LookupColumn:
-    """A cell of another table: `column` at the index given by alias `by`."""
+    """A cell of another table: `column` at the index `by`, a template; an index is dotted."""
 
     column: Oid
-    by: str
+    by: Template
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +93,15 @@ class ValueMap:
 
 
 @dataclass(frozen=True, slots=True)
+class Extract:
+    """An alias that is a part of the text of `source`: the first group of the regex, read as `form`."""
+
+    source: str
+    regex: re.Pattern[str] | None = None
+    form: str = "text"
+
+
+@dataclass(frozen=True, slots=True)
 class Module:
     """What is read and emitted together; one that fails leaves the others alone."""
 
@@ -96,6 +110,7 @@ class Module:
     columns: Mapping[str, Oid] = field(default_factory=dict)
     lookups: Mapping[str, LookupColumn] = field(default_factory=dict)
     maps: Mapping[str, ValueMap] = field(default_factory=dict)
+    extracts: Mapping[str, Extract] = field(default_factory=dict)
     absent: Mapping[str, frozenset[str]] = field(default_factory=dict)
     emit: tuple[Emit, ...] = ()
     rows: tuple[Emit, ...] = ()
@@ -103,7 +118,10 @@ class Module:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where one identity fact may come from: a constant, sysDescr, a scalar, or the first fitting table cell."""
+    """Where one identity fact may come from: a constant, sysDescr, a scalar, or the first fitting table cell.
+
+    With `values` the text is a key of it, and one that is not listed yields nothing.
+    """
 
     value: str = ""
     oid: Oid = b""
@@ -111,6 +129,7 @@ class Source:
     where_column: Oid = b""
     equals: frozenset[str] = frozenset()
     regex: re.Pattern[str] | None = None
+    values: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

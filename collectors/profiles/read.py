@@ -7,14 +7,25 @@ interfaces, processors, memory, storage, sensors, components. Units: bytes, rati
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
 from collectors.interface import Reading
-from collectors.profiles.profile import INDEX, SENSOR_CLASSES, STATES, Emit, Module, Template
+from collectors.profiles.profile import (
+    ABSENT,
+    ANY,
+    INDEX,
+    SENSOR_CLASSES,
+    STATES,
+    Emit,
+    Extract,
+    Module,
+    Template,
+)
 from collectors.profiles.values import mac_of, number_of, text_of
-from collectors.snmp.ber import OCTET_STRING, Oid, Typed, decode_index, encode_index
+from collectors.snmp.ber import INTEGER, OCTET_STRING, Oid, Typed, decode_index, encode_index
 
 Columns = Mapping[Oid, Mapping[bytes, Typed]]
 Entry = dict[str, object]
@@ -117,10 +128,12 @@ class Row:
         return self.index
 
     def applies(self, emit: Emit) -> bool:
-        """Whether `where`, `like` and `when_missing` hold."""
+        """Whether `where`, `like`, `when` and `when_missing` hold."""
         if emit.when_missing and self.typed(emit.when_missing) is not None:
             return False
         if not all(pattern.search(self.text(alias)) for alias, pattern in emit.like.items()):
+            return False
+        if emit.when is not None and not emit.when.evaluate(self.number):
             return False
         return all(self.text(alias) in allowed for alias, allowed in emit.where.items())
 
@@ -130,12 +143,32 @@ class Row:
             return OCTET_STRING, self.index.encode()
         if alias in module.lookups:
             lookup = module.lookups[alias]
-            subids = _subids(self.text(lookup.by))
+            subids = _subids(self.fill(lookup.by) or "")
             return None if subids is None else self._columns.get(lookup.column, {}).get(encode_index(subids))
         if alias in module.maps:
             translated = module.maps[alias].values.get(self.text(module.maps[alias].source))
             return None if translated is None else (OCTET_STRING, translated.encode())
+        if alias in module.extracts:
+            return self._extracted(module.extracts[alias])
         return None
+
+    def _extracted(self, extract: Extract) -> Typed | None:
+        if extract.form == "octets":
+            cell = self.typed(extract.source)
+            octets = cell[1] if cell is not None else None
+            return (INTEGER, int.from_bytes(octets[:8], "big")) if isinstance(octets, bytes) else cell
+        text = self.text(extract.source)
+        if extract.regex is not None:
+            found = extract.regex.search(text)
+            text = "" if found is None else (found.group(1) if found.re.groups else found.group()) or ""
+        if extract.form == "characters":
+            text = "".join(chr(subid) for subid in _subids(text) or () if 32 <= subid < 127)
+        if not text:
+            return None
+        if extract.form == "hex":
+            digits = re.sub(r"^0[xX]|[\s:-]", "", text)
+            return (INTEGER, int(digits, 16)) if re.fullmatch(r"[0-9a-fA-F]{1,16}", digits) else None
+        return OCTET_STRING, text.encode()
 
 
 def read_module(module: Module, scalars: Mapping[Oid, Typed], columns: Columns, report: Report) -> None:
@@ -206,7 +239,8 @@ def _state(emit: Emit, row: Row) -> str | None:
     if not text:
         return None
     if emit.states:
-        return emit.states.get(text, "unknown")
+        state = emit.states.get(text) or emit.states.get(ANY, "unknown")
+        return None if state == ABSENT else state
     return text if text in STATES else "unknown"
 
 

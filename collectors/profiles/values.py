@@ -9,7 +9,22 @@ from typing import Final
 
 from collectors.snmp.ber import IP_ADDRESS, OBJECT_ID, OPAQUE, Typed, dotted
 
-_NUMBER: Final = re.compile(r"\s*([-+]?\d+(?:\.\d+)?)\s*(?:%|°?C|V|A|W|RPM|rpm)?\s*")
+# Unit behind a number -> what it counts, in the base unit (bytes, bits per second, volts, amperes, watts).
+_UNITS: Final[dict[str, float]] = {
+    **dict.fromkeys(
+        ("", "%", "C", "°C", "V", "A", "W", "RPM", "rpm", "dBm", "Hz", "B", "Bytes", "bytes", "bps"), 1
+    ),
+    **dict.fromkeys(("s", "sec", "degrees C"), 1),
+    **dict.fromkeys(("k", "K", "kB", "KB", "KiB", "Kb"), 1 << 10),
+    **dict.fromkeys(("M", "MB", "MiB", "Mb"), 1 << 20),
+    **dict.fromkeys(("G", "GB", "GiB", "Gb"), 1 << 30),
+    **dict.fromkeys(("T", "TB", "TiB", "Tb"), 1 << 40),
+    **dict.fromkeys(("mV", "mA", "mW"), 0.001),
+    **dict.fromkeys(("kW", "kHz", "kbps", "Kbps"), 1e3),
+    **dict.fromkeys(("MHz", "Mbps"), 1e6),
+    "Gbps": 1e9,
+}
+_NUMBER: Final = re.compile(r'[\s"]*([-+]?\d+(?:\.\d+)?)\s*(%|°?[A-Za-z]{1,5}|degrees C)?[\s"]*')
 
 
 def text_of(typed: Typed) -> str:
@@ -40,7 +55,10 @@ def _octets_text(value: bytes) -> str:
 
 
 def number_of(typed: Typed) -> float | None:
-    """A number: integers, net-snmp's Opaque floats, and text that is a number with at most a unit behind it."""
+    """A number: integers, net-snmp's Opaque floats, and text that is a number with at most a unit behind it.
+
+    Prefixed units give base units: `44292kB` is 45355008 (bytes), `63kbps` 63000, `3.3 mV` 0.0033.
+    """
     tag, value = typed
     if isinstance(value, int):
         return value
@@ -51,7 +69,8 @@ def number_of(typed: Typed) -> float | None:
     if tag in {OBJECT_ID, IP_ADDRESS}:
         return None
     found = _NUMBER.fullmatch(value.strip(b"\0").decode("latin-1"))
-    return float(found.group(1)) if found else None
+    factor = _UNITS.get(found.group(2) or "") if found else None
+    return None if found is None or factor is None else float(found.group(1)) * factor
 
 
 def mac_of(text: str, octets: bytes | None) -> str | None:

@@ -6,12 +6,15 @@ import json
 import math
 import re
 import struct
+import textwrap
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from collectors.profiles.expression import compile_expression
+from collectors.profiles.identify import read_identity
 from collectors.profiles.loader import load_profiles
 from collectors.profiles.match import best_match
 from collectors.profiles.profile import Emit, Match, Module, Profile, Template
@@ -67,6 +70,15 @@ def test_existence_is_asked_only_when_the_rest_fits() -> None:
 def test_formulas() -> None:
     known = {"a": 6.0, "b": 2.0, "zero": 0.0}
     for text, value in (
+        ("c or a", 6.0),
+        ("c or zero", 0.0),
+        ("c or c", None),
+        ("a if a > b else zero", 6.0),
+        ("a if c > b else zero", 0.0),
+        ("10 * log10(a / 0.6)", 10.0),
+        ("log10(zero)", None),
+        ("log10(-a)", None),
+        ("min(a, b) + max(a, b)", 8.0),
         ("a / b - 1", 2.0),
         ("-a * 10 ** -b", -0.06),
         ("(a + b) / zero", None),
@@ -77,7 +89,21 @@ def test_formulas() -> None:
     assert compile_expression("0 - a ** 0.5").evaluate({"a": 4.0}.get) == -2
     assert compile_expression("a ** 0.5").evaluate({"a": -4.0}.get) is None
     assert compile_expression("10 ** a").evaluate({"a": 9999.0}.get) is None
-    for bad in ("a.b", "a[0]", "f(a)", "a if b else c", "'x'", "True", "a % b", "lambda: 1", "a" * 300):
+    for bad in (
+        "a.b",
+        "a[0]",
+        "f(a)",
+        "min(a)",
+        "log10(x=a)",
+        "a < b < c",
+        "'x'",
+        "True",
+        "a % b",
+        "a and b",
+    ):
+        with pytest.raises(InputError):
+            compile_expression(bad)
+    for bad in ("lambda: 1", "a" * 300, "(" * 150, "a.log10(b)", "max(*a)", "not a", "a is b"):
         with pytest.raises(InputError):
             compile_expression(bad)
 
@@ -201,3 +227,109 @@ def test_equal_names_stay_two_series_and_the_load_is_the_mean() -> None:
     report.processors += [{"name": "a", "utilization_ratio": 0.2}, {"name": "b", "utilization_ratio": 0.6}]
     summarise(report)
     assert [reading.value for reading in report.readings if reading.name == "device_cpu_ratio"] == [0.4]
+
+
+def test_whole_numbers_do_not_grow_without_bound() -> None:
+    huge = {"a": 2**64 - 1}
+    assert compile_expression("a ** a").evaluate(huge.get) is None
+    assert compile_expression("*".join(["a"] * 50)).evaluate(huge.get) is None
+    assert compile_expression("a").evaluate(huge.get) == 2**64 - 1
+
+
+def _loaded(folder: Path, body: str) -> Module:
+    (folder / "p.yml").write_text(
+        f"name: p\nmodules:\n  m:\n{textwrap.indent(textwrap.dedent(body), '    ')}"
+    )
+    return load_profiles(folder)["p"].modules[0]
+
+
+def test_parts_of_texts_and_of_the_index(tmp_path: Path) -> None:
+    module = _loaded(
+        tmp_path,
+        r"""
+        columns: {raw: 1.3.6.1.4.1.1.1, mac: 1.3.6.1.4.1.1.2}
+        extracts:
+          cpu: {from: raw, regex: 'cpu-usage: ([\d.]+%)'}
+          slot: {from: index, regex: '^(\d+)'}
+          port: {from: index, regex: '\.(\d+)$'}
+          letters: {from: index, as: characters}
+          whole: {from: mac, as: octets}
+          hex: {from: raw, regex: '0x\w+', as: hex}
+        lookups:
+          name: {column: 1.3.6.1.4.1.1.3, by: slot}
+          peer: {column: 1.3.6.1.4.1.1.3, by: '{port}.{slot}'}
+          first: {column: 1.3.6.1.4.1.1.3, by: 1}
+        rows:
+          - kind: metrics
+            labels: {name: '{name}', peer: '{peer}', first: '{first}', letters: '{letters}'}
+            values: {cpu: cpu, whole: whole, hex: hex}
+        """,
+    )
+    column = encode_oid("1.3.6.1.4.1.1.3")
+    row = ber.encode_index((72, 105))
+    columns = {
+        module.columns["raw"]: {row: (ber.OCTET_STRING, b"cpu-usage: 4.5% at 0x1F")},
+        module.columns["mac"]: {row: (ber.OCTET_STRING, b"\x01\x00")},
+        column: {
+            ber.encode_index((1,)): (ber.OCTET_STRING, b"one"),
+            ber.encode_index((72,)): (ber.OCTET_STRING, b"slot 72"),
+            ber.encode_index((105, 72)): (ber.OCTET_STRING, b"port 105"),
+        },
+    }
+    report = Report()
+    read_module(module, {}, columns, report)
+    found = {reading.name: reading.value for reading in report.readings}
+    assert found == {"cpu": 4.5, "whole": 256, "hex": 31}
+    labels = {"name": "slot 72", "peer": "port 105", "first": "one", "letters": "Hi"}
+    assert dict(report.readings[0].labels) == labels
+
+
+def test_conditions_and_states_of_what_is_not_fitted(tmp_path: Path) -> None:
+    module = _loaded(
+        tmp_path,
+        """
+        columns: {state: 1.3.6.1.4.1.1.1, rpm: 1.3.6.1.4.1.1.2}
+        rows:
+          - {kind: component, name: 'fan {index}', state: '{state}', states: {"1": ok, "2": absent, "*": critical}}
+          - {kind: sensor, name: 'fan {index}', when: rpm > 0, class: fanspeed, value: rpm}
+        """,
+    )
+    columns = {
+        module.columns["state"]: {bytes((at,)): (ber.INTEGER, at) for at in (1, 2, 3)},
+        module.columns["rpm"]: {b"\x01": (ber.GAUGE32, 4000), b"\x02": (ber.GAUGE32, 0)},
+    }
+    report = Report()
+    read_module(module, {}, columns, report)
+    assert [(row["name"], row["state"]) for row in report.components] == [
+        ("fan 1", "ok"),
+        ("fan 3", "critical"),
+    ]
+    assert [(row["name"], row["value"]) for row in report.sensors] == [("fan 1", 4000)]
+
+
+def test_identity_can_be_translated(tmp_path: Path) -> None:
+    (tmp_path / "p.yml").write_text(
+        "name: p\nidentity:\n  version:\n"
+        "    - {oid: 1.3.6.1.2.1.1.1.0, regex: 'Build (\\d+)', values: {'17763': '2019'}, value: 'Server {}'}\n"
+        "    - {oid: 1.3.6.1.2.1.1.1.0, regex: 'Build (\\d+)'}\n"
+    )
+    profile = load_profiles(tmp_path)["p"]
+    descr = encode_oid("1.3.6.1.2.1.1.1.0")
+    for text, version in (("Build 17763", "Server 2019"), ("Build 9", "9")):
+        found = read_identity(profile, {descr: (ber.OCTET_STRING, text.encode())}, {})
+        assert found == {"version": version}
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("44292kB", 44292 * 1024),
+        ('"7802 MB', 7802 << 20),
+        ("63kbps", 63_000),
+        ("3.3 mV", 0.0033),
+        ("5 bananas", None),
+    ],
+)
+def test_numbers_with_units(text: str, number: float | None) -> None:
+    found = number_of((ber.OCTET_STRING, text.encode()))
+    assert found == (None if number is None else pytest.approx(number))
