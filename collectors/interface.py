@@ -68,6 +68,7 @@ class Credential:
     auth_password: str = field(default="", repr=False)
     priv_protocol: str = ""
     priv_password: str = field(default="", repr=False)
+    legacy: str = ""  # snmp-v3: weak protocols permitted all the same, of MD5, DES, noAuthNoPriv
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """Named credentials, sealed in the state database. Field names by kind:
 
-snmp-v1, snmp-v2c: community. snmp-v3: user, auth_protocol, auth_password, priv_protocol, priv_password.
+snmp-v1, snmp-v2c: community. snmp-v3: user, auth_protocol, auth_password, priv_protocol, priv_password, legacy
+(weak protocols permitted all the same, of MD5, DES, noAuthNoPriv).
 ssh: user and password or private_key. Nothing here ever prints a value.
 """
 
@@ -19,7 +20,9 @@ from monitor.vault import Vault
 FIELDS: Mapping[str, frozenset[str]] = {
     "snmp-v1": frozenset({"community"}),
     "snmp-v2c": frozenset({"community"}),
-    "snmp-v3": frozenset({"user", "auth_protocol", "auth_password", "priv_protocol", "priv_password"}),
+    "snmp-v3": frozenset(
+        {"user", "auth_protocol", "auth_password", "priv_protocol", "priv_password", "legacy"}
+    ),
     "ssh": frozenset({"user", "password", "private_key"}),
 }
 

@@ -1,6 +1,6 @@
 """A session with one agent: get and walk over a Transport, within a budget of time and rows.
 
-`open_session` picks the transport by credential: UDP with our codec for v1 and v2c, v3.UsmTransport for v3.
+`open_session` picks the transport by credential: UdpTransport for v1 and v2c, usm.transport for v3.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from collectors.snmp.errors import (
     SnmpError,
 )
 from collectors.snmp.message import GET, RESPONSE, V1, V2C, encode_request, parse_message
+from collectors.snmp.usm.keys import KeyChain
 from collectors.snmp.walk import NO_SUCH_NAME, TOO_BIG, Ask, Reply, TableWalk, WalkResult
 from monitor.clock import Clock
 
@@ -161,7 +162,7 @@ class UdpTransport:
         self._attempts = retries + 1
         self._clock = clock
         self._ids = itertools.count(secrets.randbits(30))
-        self._socket = _connect(address, port, self.where)
+        self._socket = connect_udp(address, port, self.where)
 
     def exchange(self, ask: Ask) -> Reply:
         """Send until answered. Raises NoAnswerError, RefusedError, MalformedReplyError or NetworkError."""
@@ -213,13 +214,23 @@ class UdpTransport:
 
 
 def open_transport(
-    address: str, port: int, credential: Credential, *, timeout: float, retries: int, clock: Clock
+    address: str,
+    port: int,
+    credential: Credential,
+    *,
+    timeout: float,
+    retries: int,
+    clock: Clock,
+    keys: KeyChain | None = None,
 ) -> Transport:
-    """A transport by the credential's kind (snmp-v1, snmp-v2c, snmp-v3). Raises SnmpError."""
-    if credential.kind == "snmp-v3":
-        from collectors.snmp.v3 import UsmTransport  # pysnmp takes 0.3 s to import: only where v3 is used
+    """A transport by the credential's kind (snmp-v1, snmp-v2c, snmp-v3). Raises SnmpError.
 
-        return UsmTransport(address, port, credential, timeout, retries)
+    `keys` remembers what v3 passwords hash to, which takes milliseconds each; hand the same in for many devices.
+    """
+    if credential.kind == "snmp-v3":
+        from collectors.snmp.usm.transport import UsmTransport  # which builds on this module
+
+        return UsmTransport(address, port, credential, timeout, retries, clock, keys=keys)
     version = V1 if credential.kind == "snmp-v1" else V2C
     community = credential.community.encode()
     return UdpTransport(address, port, version, community, timeout, retries, clock)
@@ -240,7 +251,8 @@ def open_session(
     return Session(transport, clock, budget=budget)
 
 
-def _connect(address: str, port: int, where: str) -> socket.socket:
+def connect_udp(address: str, port: int, where: str) -> socket.socket:
+    """A connected UDP socket, v4 or v6: the kernel drops what comes from elsewhere. Raises NetworkError."""
     try:
         family, kind, protocol, _, target = socket.getaddrinfo(address, port, type=socket.SOCK_DGRAM)[0]
         connected = socket.socket(family, kind, protocol)

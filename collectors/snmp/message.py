@@ -36,6 +36,7 @@ from collectors.snmp.errors import BerError, OversizeError, TrailingDataError, T
 
 V1: Final = 0
 V2C: Final = 1
+V3: Final = 3
 
 GET: Final = 0xA0
 GET_NEXT: Final = 0xA1
@@ -45,6 +46,7 @@ TRAP_V1: Final = 0xA4
 GET_BULK: Final = 0xA5
 INFORM: Final = 0xA6
 TRAP_V2: Final = 0xA7
+REPORT: Final = 0xA8
 
 _REQUESTS: Final = frozenset({GET, GET_NEXT, SET, GET_BULK})
 _NOTIFICATIONS: Final = frozenset({TRAP_V2, INFORM})
@@ -114,6 +116,12 @@ def frame(
     version: int, community: bytes, kind: int, request_id: int, first: int, second: int, varbinds: bytes
 ) -> bytes:
     """A message around encoded varbinds."""
+    pdu = encode_pdu(kind, request_id, first, second, varbinds)
+    return tlv(SEQUENCE, encode_integer(version) + tlv(OCTET_STRING, community) + pdu)
+
+
+def encode_pdu(kind: int, request_id: int, first: int, second: int, varbinds: bytes) -> bytes:
+    """A PDU around encoded varbinds, as v3 wraps it. `first` and `second` are error-status and error-index."""
     body = b"".join(
         (
             encode_integer(request_id),
@@ -124,7 +132,7 @@ def frame(
             varbinds,
         )
     )
-    return tlv(SEQUENCE, encode_integer(version) + tlv(OCTET_STRING, community) + tlv(kind, body))
+    return tlv(kind, body)
 
 
 def encode_varbind(oid: Oid, tag: int, value: int | bytes | None) -> bytes:
@@ -179,6 +187,20 @@ def parse_message(data: bytes) -> Message:
     version, community, kind, at, end = _envelope(data)
     if kind == TRAP_V1 or not GET <= kind <= TRAP_V2:
         raise WrongTagError(f"PDU {kind:#04x} is not expected here")
+    return _body(data, version, community, kind, at, end)
+
+
+def parse_pdu(data: bytes) -> Message:
+    """A PDU as v3 wraps it, Report included, with nothing behind it; its community is empty. Raises BerError."""
+    kind, at, end = read_header(data, 0, len(data))
+    if end != len(data):
+        raise TrailingDataError(f"{len(data) - end} octets behind the PDU")
+    if kind == TRAP_V1 or not GET <= kind <= REPORT:
+        raise WrongTagError(f"PDU {kind:#04x} is not expected here")
+    return _body(data, V3, b"", kind, at, end)
+
+
+def _body(data: bytes, version: int, community: bytes, kind: int, at: int, end: int) -> Message:
     request_id, at = read_integer(data, at, end)
     error_status, at = read_integer(data, at, end)
     error_index, at = read_integer(data, at, end)

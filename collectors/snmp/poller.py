@@ -22,6 +22,7 @@ from collectors.profiles.values import text_of
 from collectors.snmp.ber import OBJECT_ID, Oid, Typed, dotted, encode_oid
 from collectors.snmp.client import Session, Transport, open_transport
 from collectors.snmp.errors import AgentError, NoAnswerError, SnmpError
+from collectors.snmp.usm.keys import KeyChain
 from monitor.clock import Clock
 from monitor.errors import InputError
 from monitor.model import Device, DeviceId, SnmpAccess
@@ -32,8 +33,9 @@ SYS_UP_TIME: Final = encode_oid("1.3.6.1.2.1.1.3.0")
 SYS_NAME: Final = encode_oid("1.3.6.1.2.1.1.5.0")
 _SYSTEM: Final = (SYS_DESCR, SYS_OBJECT_ID, SYS_UP_TIME, SYS_NAME)
 _MODULE: Final = "snmp"
-_KEPT_ENGINES: Final = 128  # each takes about 1 MB and three file descriptors
 _ASK_AGAIN: Final = 1 << 62  # no uptime reaches it: the next poll identifies anew
+
+_Reach = tuple[str, int, float, int, Credential]
 
 _log = structlog.get_logger(__name__)
 
@@ -57,7 +59,8 @@ class SnmpPoller:
         self._clock = clock
         self._profiles = profiles
         self._known: dict[DeviceId, _Known] = {}
-        self._engines: dict[tuple[str, int, float, int, Credential], Transport] = {}
+        self._keys = KeyChain()
+        self._engines: dict[DeviceId, tuple[_Reach, Transport]] = {}
 
     def poll(self, device: Device, credential: Credential | None) -> PollResult:
         """One poll; never raises for anything the device or the network does."""
@@ -77,28 +80,29 @@ class SnmpPoller:
 
     @contextmanager
     def _session(self, device: Device, access: SnmpAccess, credential: Credential) -> Iterator[Session]:
-        """A session; v3 transports that worked are kept for the next poll, for finding an engine is dear."""
-        key = (device.address, access.port, access.timeout, access.retries, credential)
-        transport = self._engines.pop(key, None) or open_transport(
-            device.address,
-            access.port,
-            credential,
-            timeout=access.timeout,
-            retries=access.retries,
-            clock=self._clock,
-        )
-        keep = False
+        """A session. What a v3 transport knows about its agent is kept for the next poll, its socket is not."""
+        reach = (device.address, access.port, access.timeout, access.retries, credential)
+        known, transport = self._engines.pop(device.id, (None, None))
+        if transport is None or known != reach:
+            transport = open_transport(
+                device.address,
+                access.port,
+                credential,
+                timeout=access.timeout,
+                retries=access.retries,
+                clock=self._clock,
+                keys=self._keys,
+            )
         try:
             yield Session(transport, self._clock, budget=max(10.0, access.interval))
-            keep = credential.kind == "snmp-v3" and len(self._engines) < _KEPT_ENGINES
         finally:
-            if not keep or self._engines.setdefault(key, transport) is not transport:
-                transport.close()
+            transport.close()
+            if credential.kind == "snmp-v3":
+                self._engines[device.id] = (reach, transport)
 
     def close(self) -> None:
         """Release what is kept between polls."""
-        while self._engines:
-            self._engines.popitem()[1].close()
+        self._engines.clear()
 
     def _read(self, device: Device, access: SnmpAccess, session: Session, at_ms: int) -> PollResult:
         errors: list[PollError] = []

@@ -1,0 +1,121 @@
+"""Digest and privacy with localised keys (RFC 3414 sections 6 and 8, RFC 3826, RFC 7860). No I/O.
+
+Built once per agent and user, used for every message: the hash states after HMAC's two pads are kept (RFC 2104,
+section 4), and CFB is undone with AES itself, since all its inputs are in the ciphertext.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Final, Protocol
+
+import numpy as np
+from cryptography.hazmat.decrepit.ciphers.algorithms import TripleDES
+from cryptography.hazmat.decrepit.ciphers.modes import CFB
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+
+from collectors.snmp.usm.keys import Auth, Priv
+
+_INNER: Final = bytes(value ^ 0x36 for value in range(256))
+_OUTER: Final = bytes(value ^ 0x5C for value in range(256))
+_BLOCK: Final = 16
+_DES_BLOCK: Final = 8
+
+
+class Digester:
+    """HMAC under one localised key, cut to what travels."""
+
+    __slots__ = ("_inner", "_outer", "octets", "zeros")
+
+    def __init__(self, auth: Auth, key: bytes) -> None:
+        padded = key.ljust(auth.block, b"\0")
+        self._inner = hashlib.new(auth.hash_name, padded.translate(_INNER), usedforsecurity=False)
+        self._outer = hashlib.new(auth.hash_name, padded.translate(_OUTER), usedforsecurity=False)
+        self.octets = auth.mac_octets
+        self.zeros = bytes(auth.mac_octets)
+
+    def digest(self, message: bytes) -> bytes:
+        """The digest of a message whose own digest field holds zeros."""
+        inner = self._inner.copy()
+        inner.update(message)
+        outer = self._outer.copy()
+        outer.update(inner.digest())
+        return outer.digest()[: self.octets]
+
+
+class Privacy(Protocol):
+    """A cipher under one localised key. `boots` and `time` are those of the message, `salt` its eight octets."""
+
+    def size(self, plain: int) -> int:
+        """Octets of ciphertext for so many of plain text."""
+        ...
+
+    def encrypt(self, plain: bytes, boots: int, time: int, count: int) -> tuple[bytes, bytes]:
+        """Ciphertext and salt; `count` must never repeat under one key."""
+        ...
+
+    def decrypt(self, secret: bytes, boots: int, time: int, salt: bytes) -> bytes:
+        """The plain text, perhaps with padding; garbage under a wrong key. Empty when it cannot be one."""
+        ...
+
+
+class AesCfb:
+    """AES in 128-bit cipher feedback mode, RFC 3826 section 3.1."""
+
+    __slots__ = ("_algorithm", "_forward")
+
+    def __init__(self, key: bytes) -> None:
+        self._algorithm = algorithms.AES(key)
+        self._forward = Cipher(self._algorithm, modes.ECB()).encryptor()  # noqa: S305 - the block function of CFB
+
+    def size(self, plain: int) -> int:
+        """As many."""
+        return plain
+
+    def encrypt(self, plain: bytes, boots: int, time: int, count: int) -> tuple[bytes, bytes]:
+        """Ciphertext and salt."""
+        start = (boots << 96 | time << 64 | count).to_bytes(_BLOCK, "big")
+        return Cipher(self._algorithm, CFB(start)).encryptor().update(plain), start[8:]
+
+    def decrypt(self, secret: bytes, boots: int, time: int, salt: bytes) -> bytes:
+        """Each block is the one before it, enciphered, XOR itself: all at once."""
+        size = len(secret)
+        if not size or len(salt) != 8:
+            return b""
+        start = (boots << 32 | time).to_bytes(8, "big") + salt
+        masks = self._forward.update(start + secret[: (size - 1) // _BLOCK * _BLOCK])
+        return (np.frombuffer(masks, np.uint8, size) ^ np.frombuffer(secret, np.uint8)).tobytes()
+
+
+class DesCbc:
+    """DES in cipher block chaining mode, RFC 3414 section 8.1.1. For agents that have nothing better."""
+
+    __slots__ = ("_algorithm", "_whitener")
+
+    def __init__(self, key: bytes) -> None:
+        self._algorithm = TripleDES(key[:8] * 3)  # three times the same key is single DES
+        self._whitener = int.from_bytes(key[8:16], "big")
+
+    def size(self, plain: int) -> int:
+        """Whole blocks."""
+        return plain + -plain % _DES_BLOCK
+
+    def encrypt(self, plain: bytes, boots: int, time: int, count: int) -> tuple[bytes, bytes]:
+        """Ciphertext and salt."""
+        number = (boots & 0xFFFFFFFF) << 32 | count & 0xFFFFFFFF
+        filled = plain + bytes(self.size(len(plain)) - len(plain))
+        return self._cipher(number).encryptor().update(filled), number.to_bytes(8, "big")
+
+    def decrypt(self, secret: bytes, boots: int, time: int, salt: bytes) -> bytes:
+        """The plain text with its padding."""
+        if not secret or len(secret) % _DES_BLOCK or len(salt) != 8:
+            return b""
+        return self._cipher(int.from_bytes(salt, "big")).decryptor().update(secret)
+
+    def _cipher(self, number: int) -> Cipher[modes.CBC]:
+        return Cipher(self._algorithm, modes.CBC((number ^ self._whitener).to_bytes(8, "big")))
+
+
+def privacy(priv: Priv, key: bytes) -> Privacy:
+    """The cipher of a protocol."""
+    return DesCbc(key) if priv.name == "DES" else AesCfb(key)

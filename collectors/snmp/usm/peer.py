@@ -1,0 +1,400 @@
+"""What is known about one agent for one user, and messages to and from it (RFC 3414 section 3). No I/O.
+
+`seal` and `open` are on the path of every poll of a city: what does not change between messages is built once.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping, MutableMapping
+from hmac import compare_digest
+from types import MappingProxyType
+from typing import Final, NoReturn
+
+from collectors.snmp.ber import (
+    OCTET_STRING,
+    SEQUENCE,
+    Oid,
+    encode_integer,
+    encode_length,
+    encode_oid,
+    read_element,
+    read_header,
+    tlv,
+)
+from collectors.snmp.errors import BerError, MalformedReplyError
+from collectors.snmp.message import GET, REPORT, RESPONSE, encode_pdu, parse_pdu
+from collectors.snmp.usm.ciphers import Digester, Privacy, privacy
+from collectors.snmp.usm.errors import (
+    NO_ID,
+    AgainError,
+    EngineChangedError,
+    ReportedError,
+    UntrustedError,
+)
+from collectors.snmp.usm.keys import KeyChain
+from collectors.snmp.usm.message import (
+    AUTH_FLAG,
+    MAX_INT,
+    MIN_ENGINE,
+    PRIV_FLAG,
+    REPORTABLE,
+    UsmMessage,
+    decode_message,
+    decode_scoped,
+    encode_header,
+    encode_message,
+    encode_scoped,
+    encode_security,
+)
+from collectors.snmp.usm.user import UsmUser
+from monitor.clock import Clock
+
+WINDOW: Final = 150  # seconds, RFC 3414 section 2.2.3
+
+_KEPT_HEADS: Final = 64
+_KEPT_PROBES: Final = 7
+_SALTS: Final = 0xFFFFFFFFFFFFFFFF
+_USM_STATS: Final = "1.3.6.1.6.3.15.1.1."
+_REPORTS: Final[Mapping[Oid, str]] = MappingProxyType(
+    {
+        encode_oid(_USM_STATS + "1.0"): "reported-unsupported-level",
+        encode_oid(_USM_STATS + "2.0"): "reported-not-in-time-window",
+        encode_oid(_USM_STATS + "3.0"): "reported-unknown-user",
+        encode_oid(_USM_STATS + "4.0"): "reported-unknown-engine",
+        encode_oid(_USM_STATS + "5.0"): "reported-wrong-digest",
+        encode_oid(_USM_STATS + "6.0"): "reported-decryption",
+        encode_oid("1.3.6.1.6.3.12.1.5.0"): "reported-unknown-context",
+    }
+)
+
+_Shape = tuple[int, int, int, int, int, int, bytes, bytes, bytes]
+_Head = tuple[bytes, bytes, bytes]
+
+
+class UsmPeer:
+    """One agent. Not for use by several threads at once. About 4 KB.
+
+    While not `ready`, send `discovery`; its answer makes `open` raise AgainError, after which `seal` works. What
+    `open` raises: UntrustedError and MalformedReplyError mean drop and wait on; AgainError send again; ReportedError
+    give up. They, too, carry a `msg_id` to compare with what was sent. `counts` gets one per refusal, by reason.
+    """
+
+    __slots__ = (
+        "_boots", "_clock", "_context", "_counts", "_digester", "_engine_id", "_heads", "_keys", "_middle", "_newest",
+        "_offset", "_privacy", "_probes", "_salt", "_scope", "_shapes", "_stamp", "_synchronised", "_user", "_where",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        where: str,
+        user: UsmUser,
+        keys: KeyChain,
+        clock: Clock,
+        *,
+        context: bytes = b"",
+        counts: MutableMapping[str, int] | None = None,
+    ) -> None:
+        self._where = where
+        self._user = user
+        self._keys = keys
+        self._clock = clock
+        self._context = context
+        self._counts = {} if counts is None else counts
+        self._salt = secrets.randbits(64)
+        self._digester: Digester | None = None
+        self._privacy: Privacy | None = None
+        self.forget()
+
+    @property
+    def ready(self) -> bool:
+        """Whether the engine is known, so that `seal` can be used."""
+        return bool(self._engine_id)
+
+    @property
+    def engine_id(self) -> bytes:
+        """snmpEngineID of the agent; empty until it is discovered."""
+        return self._engine_id
+
+    @property
+    def boots(self) -> int:
+        """snmpEngineBoots of the agent, as far as known."""
+        return self._boots
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """How often what was refused, reported or learned anew, by reason."""
+        return self._counts
+
+    def forget(self) -> None:
+        """Back to where nothing is known; the next message must be a discovery."""
+        self._engine_id = b""
+        self._boots = 0
+        self._newest = 0  # greatest engine time received in an authentic message
+        self._offset = 0.0  # engine time minus our monotonic clock
+        self._synchronised = False
+        self._probes: tuple[int, ...] = ()
+        self._stamp = (-1, -1)
+        self._middle = b""
+        self._scope = b""
+        self._heads: dict[tuple[int, int], _Head] = {}
+        self._shapes: dict[int, _Shape] = {}
+
+    def engine_time(self) -> int:
+        """snmpEngineTime of the agent now, by our clock, in seconds."""
+        return max(0, min(int(self._clock.monotonic() + self._offset), MAX_INT))
+
+    def discovery(self, msg_id: int) -> bytes:
+        """A message whose Report tells the agent's engine id (RFC 3414 section 4)."""
+        self._probes = (*self._probes[-_KEPT_PROBES:], msg_id)
+        scoped = encode_scoped(b"", b"", encode_pdu(GET, msg_id, 0, 0, b""))
+        return encode_message(encode_header(msg_id, REPORTABLE), encode_security(b"", 0, 0, b""), scoped)
+
+    def seal(self, pdu: bytes, msg_id: int) -> bytes:
+        """A message around an encoded request PDU. ValueError when not `ready`."""
+        now = self.engine_time()
+        if self._stamp != (self._boots, now):
+            self._restamp(now)
+        number = encode_integer(msg_id)
+        size = (len(pdu), len(number))
+        head, scope, body = self._heads.get(size) or self._new_head(*size)
+        scoped = scope + pdu
+        front = head + number + self._middle
+        if self._digester is None:
+            return front + body + scoped
+        if self._privacy is None:
+            back = body + scoped
+        else:
+            self._salt = self._salt + 1 & _SALTS
+            secret, salt = self._privacy.encrypt(scoped, self._boots, now, self._salt)
+            back = b"".join((b"\x04\x08", salt, body, secret))
+        digester = self._digester
+        return front + digester.digest(b"".join((front, digester.zeros, back))) + back
+
+    def open(self, datagram: bytes) -> tuple[int, bytes]:
+        """Message id and Response PDU of a verified answer. Raises UsmError or MalformedReplyError."""
+        try:
+            return self._open_alike(datagram) or self._open_any(datagram)
+        except BerError as error:
+            self._count("malformed")
+            raise MalformedReplyError(self._where, error) from error
+
+    def _open_alike(self, data: bytes) -> tuple[int, bytes] | None:
+        """An answer laid out as one that was accepted before; None when it differs in any fixed octet."""
+        lead = data[1] if len(data) > 2 else 0
+        shape = self._shapes.get(lead if lead >= 0x80 else 0)
+        if shape is None or self._digester is None:
+            return None
+        start, id_at, id_end, time_at, time_end, digest_at, first, second, third = shape
+        if (
+            data[start:id_at] != first
+            or data[id_end:time_at] != second
+            or data[time_end:digest_at] != third
+            or data[0] != SEQUENCE
+            or (lead if lead < 0x80 else int.from_bytes(data[2:start], "big")) + start != len(data)
+        ):
+            return None
+        msg_id = int.from_bytes(data[id_at:id_end], "big", signed=True)
+        time = int.from_bytes(data[time_at:time_end], "big", signed=True)
+        if msg_id < 0 or time < 0:
+            return None
+        digest_end = digest_at + self._digester.octets
+        self._verify(data, digest_at, digest_end, msg_id)
+        if self._privacy is None:
+            plain = data[digest_end + 2 :]
+        else:
+            at, _ = read_element(data, digest_end + 10, len(data), OCTET_STRING)
+            salt = data[digest_end + 2 : digest_end + 10]
+            plain = self._privacy.decrypt(data[at:], self._boots, time, salt)
+        pdu = self._pdu(plain, msg_id)
+        if pdu[0] != RESPONSE:
+            return None
+        self._check_window(self._boots, time, msg_id)
+        return msg_id, pdu
+
+    def _open_any(self, data: bytes) -> tuple[int, bytes]:
+        """By the book: RFC 3414 section 3.2, RFC 3412 section 7.2."""
+        message = decode_message(data)
+        msg_id, level = message.msg_id, message.flags & (AUTH_FLAG | PRIV_FLAG)
+        if level == PRIV_FLAG or level > self._user.level:
+            self._refuse("bad-flags", msg_id)
+        if not level:
+            return self._open_unproved(message)
+        if self._digester is None or message.engine_id != self._engine_id:
+            self._refuse("wrong-engine", msg_id)
+        if message.user != self._user.name:
+            self._refuse("wrong-user", msg_id)
+        digest_end = message.digest_at + len(message.digest)
+        if len(message.digest) != self._digester.octets:
+            self._refuse("wrong-digest", msg_id)
+        self._verify(data, message.digest_at, digest_end, msg_id)
+        if level & PRIV_FLAG and self._privacy is not None:
+            plain = self._privacy.decrypt(message.body, message.boots, message.time, message.salt)
+            pdu = self._pdu(plain, msg_id)
+        else:
+            pdu = decode_scoped(message.body, padded=False).pdu
+        self._check_window(message.boots, message.time, msg_id, resetting=_is_time_report(pdu))
+        if pdu[0] != RESPONSE:
+            self._report(pdu, msg_id, proved=True)
+        if level != self._user.level:
+            self._refuse("downgraded", msg_id)
+        self._remember(data, message)
+        return msg_id, pdu
+
+    def _open_unproved(self, message: UsmMessage) -> tuple[int, bytes]:
+        """A message without a digest: Reports, and answers to a user without a password."""
+        pdu = decode_scoped(message.body, padded=False).pdu
+        if pdu[0] == REPORT:
+            if not self._engine_id:
+                self._learn(message)
+            if message.engine_id != self._engine_id and _reason(pdu) == "reported-unknown-engine":
+                self._count("engine-changed")
+                raise EngineChangedError(self._where, "engine-changed", msg_id=message.msg_id)
+        if message.engine_id != self._engine_id:
+            self._refuse("wrong-engine", message.msg_id)
+        if pdu[0] == REPORT:
+            self._report(pdu, message.msg_id, proved=False)
+        if self._user.level:
+            self._refuse("downgraded", message.msg_id)
+        if message.user != self._user.name:
+            self._refuse("wrong-user", message.msg_id)
+        if pdu[0] != RESPONSE:
+            self._refuse("unexpected-kind", message.msg_id)
+        return message.msg_id, pdu
+
+    def _verify(self, data: bytes, at: int, end: int, msg_id: int) -> None:
+        digester = self._digester
+        if digester is None or not compare_digest(
+            digester.digest(b"".join((data[:at], digester.zeros, data[end:]))), data[at:end]
+        ):
+            self._refuse("wrong-digest", msg_id)
+
+    def _check_window(self, boots: int, time: int, msg_id: int, *, resetting: bool = False) -> None:
+        """RFC 3414 section 3.2.7 b. What an authentic message tells of the agent's time is taken over.
+
+        A Report about the time window (`resetting`) is measured by the newest message received, not by our own
+        notion of time: it is what corrects our notion after our clock has jumped.
+        """
+        now = self._clock.monotonic()
+        if boots == MAX_INT:
+            self._refuse("replayed", msg_id)
+        if not self._synchronised or boots > self._boots or (boots == self._boots and time > self._newest):
+            if self._synchronised and boots > self._boots:
+                self._count("restarted")
+                self._shapes.clear()
+        elif boots < self._boots or time < (self._newest if resetting else now + self._offset) - WINDOW:
+            self._refuse("replayed", msg_id)
+        elif not resetting:
+            return
+        self._synchronised = True
+        self._boots, self._newest, self._offset = boots, time, time - now
+
+    def _pdu(self, plain: bytes, msg_id: int) -> bytes:
+        """The PDU in a decrypted ScopedPDU; what a wrong key leaves is refused as garbled."""
+        try:
+            at, end = read_element(plain, 0, len(plain), SEQUENCE)
+            if end == len(plain) and plain.startswith(self._scope, at):
+                at += len(self._scope)
+                _, _, stop = read_header(plain, at, end)
+                if stop == end:
+                    return plain[at:end]
+            return decode_scoped(plain, padded=True).pdu
+        except BerError:
+            self._refuse("garbled", msg_id)
+
+    def _report(self, pdu: bytes, msg_id: int, *, proved: bool) -> NoReturn:
+        if pdu[0] != REPORT:
+            self._refuse("unexpected-kind", msg_id)
+        reason = _reason(pdu)
+        if reason == "reported-not-in-time-window":
+            if not proved:
+                self._refuse("unproved-report", msg_id)
+            self._count("time-synchronised")
+            raise AgainError(self._where, "time-synchronised", msg_id=msg_id)
+        if reason == "reported-unknown-engine":
+            self._refuse("unasked-report", msg_id)
+        self._count(reason)
+        raise ReportedError(self._where, reason, msg_id=msg_id)
+
+    def _learn(self, message: UsmMessage) -> NoReturn:
+        """Take the engine of a discovery's Report. Its time is a hint for sending; only authentic ones are believed."""
+        if message.msg_id not in self._probes:
+            self._refuse("unasked-report", message.msg_id)
+        if len(message.engine_id) < MIN_ENGINE:
+            self._refuse("wrong-engine", message.msg_id)
+        user, engine_id = self._user, message.engine_id
+        if user.auth is not None:
+            auth_key = self._keys.auth_key(user.auth, user.auth_password, engine_id)
+            self._digester = Digester(user.auth, auth_key)
+            if user.priv is not None:
+                key = self._keys.priv_key(user.auth, user.priv, user.priv_password, engine_id)
+                self._privacy = privacy(user.priv, key)
+        self._engine_id = engine_id
+        self._boots = message.boots
+        self._offset = message.time - self._clock.monotonic()
+        self._scope = tlv(OCTET_STRING, engine_id) + tlv(OCTET_STRING, self._context)
+        self._count("engine-discovered")
+        raise AgainError(self._where, "engine-discovered", msg_id=message.msg_id)
+
+    def _restamp(self, now: int) -> None:
+        """The octets between message id and digest, which change with the second."""
+        if not self._engine_id:
+            raise ValueError(f"the engine of {self._where} is not discovered")
+        octets = 0 if self._digester is None else self._digester.octets
+        salt = b"" if self._privacy is None else bytes(8)
+        security = encode_security(self._engine_id, self._boots, now, self._user.name, bytes(octets), salt)
+        header = encode_header(0, self._user.level | REPORTABLE)
+        length = len(self._middle)
+        # Behind the version (3), the header's own tag and length (2) and the message id (3); before the digest.
+        self._middle = header[8:] + security[: len(security) - octets - 2 - len(salt)]
+        self._stamp = (self._boots, now)
+        if len(self._middle) != length:
+            self._heads.clear()
+
+    def _new_head(self, pdu: int, number: int) -> _Head:
+        """For sizes of PDU and message id: octets before the id, those before the PDU, those before the body."""
+        scope = b"\x30" + encode_length(len(self._scope) + pdu) + self._scope
+        scoped = len(scope) + pdu
+        octets = 0 if self._digester is None else self._digester.octets
+        if self._privacy is None:
+            body = b"\x04\x00"
+        else:
+            body_size = self._privacy.size(scoped)
+            body = b"\x04" + encode_length(body_size)
+            scoped = body_size + 10
+        fixed = encode_header(0, 0)
+        inner = b"\x02\x01\x03\x30" + bytes((len(fixed) - 8 + number,))
+        size = len(inner) + number + len(self._middle) + octets + len(body) + scoped
+        if len(self._heads) >= _KEPT_HEADS:
+            self._heads.clear()
+        head = b"\x30" + encode_length(size) + inner, scope, body
+        self._heads[pdu, number] = head
+        return head
+
+    def _remember(self, data: bytes, message: UsmMessage) -> None:
+        """Where the fields of an accepted answer lie and what its fixed octets are, for `_open_alike`."""
+        start, lead = message.version_at, data[1]
+        self._shapes[lead if lead >= 0x80 else 0] = (
+            start, message.msg_id_at, message.msg_id_end, message.time_at, message.time_end, message.digest_at,
+            data[start : message.msg_id_at], data[message.msg_id_end : message.time_at],
+            data[message.time_end : message.digest_at],
+        )  # fmt: skip
+
+    def _count(self, reason: str) -> None:
+        self._counts[reason] = self._counts.get(reason, 0) + 1
+
+    def _refuse(self, reason: str, msg_id: int = NO_ID) -> NoReturn:
+        self._count(reason)
+        raise UntrustedError(self._where, reason, msg_id=msg_id)
+
+
+def _reason(pdu: bytes) -> str:
+    """What a Report is about. Raises BerError."""
+    for oid, _, _ in parse_pdu(pdu).varbinds:
+        if oid in _REPORTS:
+            return _REPORTS[oid]
+    return "reported-other"
+
+
+def _is_time_report(pdu: bytes) -> bool:
+    return pdu[0] == REPORT and _reason(pdu) == "reported-not-in-time-window"
