@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final, Protocol, TypeVar
 
 import yaml
 
@@ -104,13 +104,22 @@ class _Place:
         return frozenset(item.text() for item in self.items())
 
 
-@dataclass(frozen=True, slots=True)
-class _Raw:
-    """One file before `extends` is resolved."""
+class Located(Protocol):
+    """A place in a file that errors can name."""
 
-    place: _Place
-    extends: tuple[tuple[str, _Place], ...]
+    def error(self, message: str) -> InputError:
+        """An error with file:line."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class RawProfile:
+    """One file before `extends` is resolved. `replaces`: it may stand for a profile of the same name of ours."""
+
+    place: Located
+    extends: tuple[tuple[str, Located], ...]
     profile: Profile
+    replaces: bool = False
 
 
 def load_profiles(folder: Path | None = None) -> Mapping[str, Profile]:
@@ -119,7 +128,7 @@ def load_profiles(folder: Path | None = None) -> Mapping[str, Profile]:
     return resolve([parse_profile(path) for path in sorted(folder.glob("*.yml"))])
 
 
-def parse_profile(path: Path) -> _Raw:
+def parse_profile(path: Path) -> RawProfile:
     """One file, not yet merged with what it extends. Raises InputError with file:line."""
     data = path.read_bytes()
     if len(data) > _MAX_BYTES:
@@ -138,12 +147,12 @@ def parse_profile(path: Path) -> _Raw:
     return _profile(_Place(node, str(path)), path.stem)
 
 
-def resolve(raws: Iterable[_Raw]) -> Mapping[str, Profile]:
+def resolve(raws: Iterable[RawProfile]) -> Mapping[str, Profile]:
     """Merge `extends`: inherited modules first, own modules replace those of the same name; identity likewise."""
     by_name = {raw.profile.name: raw for raw in raws}
     done: dict[str, Profile] = {}
 
-    def merged(name: str, place: _Place, chain: tuple[str, ...]) -> Profile:
+    def merged(name: str, place: Located, chain: tuple[str, ...]) -> Profile:
         if name in done:
             return done[name]
         if name not in by_name:
@@ -164,8 +173,8 @@ def resolve(raws: Iterable[_Raw]) -> Mapping[str, Profile]:
     return {name: merged(name, raw.place, ()) for name, raw in by_name.items()}
 
 
-def _profile(place: _Place, stem: str) -> _Raw:
-    keys = place.mapping({"name", "extends", "match", "identity", "modules"})
+def _profile(place: _Place, stem: str) -> RawProfile:
+    keys = place.mapping({"name", "replaces", "extends", "match", "identity", "modules"})
     if "name" not in keys or keys["name"].text() != stem:
         raise place.error(f"name must be {stem}, as the file")
     extends = tuple((item.text(), item) for item in keys["extends"].items()) if "extends" in keys else ()
@@ -174,7 +183,10 @@ def _profile(place: _Place, stem: str) -> _Raw:
     sources = {field: tuple(_source(item) for item in value.items()) for field, value in identity.items()}
     modules = keys["modules"].mapping() if "modules" in keys else {}
     read = tuple(_module(name, value) for name, value in modules.items())
-    return _Raw(place, extends, Profile(stem, matches, sources, read))
+    replaces = "replaces" in keys and keys["replaces"].text() == "true"
+    if "replaces" in keys and not replaces:
+        raise keys["replaces"].error("replaces is true, or is left out")
+    return RawProfile(place, extends, Profile(stem, matches, sources, read), replaces)
 
 
 def _match(place: _Place) -> Match:

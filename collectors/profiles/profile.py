@@ -8,11 +8,12 @@ table), `maps` (a value translated by a table) and `extracts` (a part of a text 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from collectors.profiles.expression import Expression
-from collectors.snmp.ber import Oid
+from collectors.snmp.ber import Oid, Typed
 
 INDEX = "index"
 
@@ -101,6 +102,16 @@ class Extract:
     form: str = "text"
 
 
+class SampleReader(Protocol):
+    """Makes samples (name, labels, value) of what a module read: scalars by OID, columns by OID and index."""
+
+    def __call__(
+        self, scalars: Mapping[Oid, Typed], columns: Mapping[Oid, Mapping[bytes, Typed]], /
+    ) -> Iterable[tuple[str, tuple[tuple[str, str], ...], float]]:
+        """Pure; never raises for anything a device says."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Module:
     """What is read and emitted together; one that fails leaves the others alone."""
@@ -114,6 +125,7 @@ class Module:
     absent: Mapping[str, frozenset[str]] = field(default_factory=dict)
     emit: tuple[Emit, ...] = ()
     rows: tuple[Emit, ...] = ()
+    reader: SampleReader | None = None  # instead of emit and rows: a module of snmp_exporter (modules.py)
 
 
 @dataclass(frozen=True, slots=True)

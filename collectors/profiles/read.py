@@ -173,6 +173,9 @@ class Row:
 
 def read_module(module: Module, scalars: Mapping[Oid, Typed], columns: Columns, report: Report) -> None:
     """Apply one module to what was read. Missing values are left out, never replaced."""
+    if module.reader is not None:
+        report.readings += [Reading(*sample) for sample in module.reader(scalars, columns)]
+        return
     plain = {alias: scalars[oid] for alias, oid in module.scalars.items() if oid in scalars}
     if module.emit and (plain or not module.scalars):
         row = Row(module, plain, columns, None)
