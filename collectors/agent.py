@@ -21,6 +21,7 @@ from collectors.enrich import (
     PROBE,
     SNMP,
     SSH,
+    TOPOLOGY,
     Sample,
     SeriesBook,
     StatusBook,
@@ -39,11 +40,12 @@ from collectors.workers import DeviceWorkers
 from monitor.clock import Clock
 from monitor.errors import UnreachableError
 from monitor.events.interface import Event
-from monitor.model import Device, DeviceId
+from monitor.model import Device, DeviceId, Kind
 
 PAUSE_SECONDS = 5.0
 ASK_AGAIN_SECONDS = 10.0  # a storm of traps must not become a storm of polls
 STOP_SECONDS = 2.0
+TOPOLOGY_SECONDS = 900.0
 log = structlog.get_logger(__name__)
 
 
@@ -76,6 +78,8 @@ def tasks_of(assignment: Assignment) -> list[Task]:
     for device in assignment.devices:
         if device.snmp is not None:
             tasks.append(Task(device.id, SNMP, device.snmp.interval))
+            if device.snmp.interval > 0 and device.kind in {Kind.NETWORK, Kind.SECURITY}:
+                tasks.append(Task(device.id, TOPOLOGY, TOPOLOGY_SECONDS))
         if device.ssh is not None:
             tasks.append(Task(device.id, SSH, device.ssh.interval))
         if not device.do_not_probe:
@@ -288,7 +292,7 @@ class Agent:
             self._statuses.forget(device.id, result.module)
 
     def _credential(self, device: Device, module: str) -> Credential | None:
-        access = {SNMP: device.snmp, SSH: device.ssh}.get(module)
+        access = {SNMP: device.snmp, SSH: device.ssh, TOPOLOGY: device.snmp}.get(module)
         return self._credentials.get(access.credential) if access is not None else None
 
     def _ask(self, device: Device, module: str, credential: Credential | None) -> PollResult:

@@ -17,11 +17,13 @@ from collectors.interface import PollResult, Reading
 from monitor.events.interface import Event
 from monitor.metrics.interface import STALE, Labels, make_labels
 from monitor.model import Device, DeviceId
+from monitor.topology.facts import LEARNED, MODULE
 
 Sample = tuple[Labels, int, float]
 ReadingKey = tuple[str, tuple[tuple[str, str], ...]]
 DETAIL_EVERY_MS = 60_000
-SNMP, SSH, PROBE = "snmp", "ssh", "probe"
+SNMP, SSH, PROBE, TOPOLOGY = "snmp", "ssh", "probe", MODULE
+TOPOLOGY_EVERY_MS = 3_600_000
 _JOBS: Mapping[str, str] = {SNMP: "snmp", SSH: "node", PROBE: "probe"}
 _PORTS: Mapping[str, int] = {SNMP: 161, SSH: 22}
 
@@ -34,7 +36,7 @@ def module_kind(module: str) -> str:
 def identity_labels(device: Device, region: str, module: str, vendor: str) -> dict[str, str]:
     """The labels every series of one module of a device carries."""
     kind = module_kind(module)
-    access = {SNMP: device.snmp, SSH: device.ssh}.get(kind)
+    access = {SNMP: device.snmp, SSH: device.ssh, TOPOLOGY: device.snmp}.get(kind)
     port = access.port if access is not None else 0
     host = f"[{device.address}]" if ":" in device.address and port else device.address
     return {
@@ -93,6 +95,8 @@ class SeriesBook:
 
 
 def _all_readings(result: PollResult) -> Iterator[Reading]:
+    if result.module == TOPOLOGY:
+        return  # whether a device answers is said by its snmp module, once
     own = (("probe", result.module.partition(":")[2]),) if module_kind(result.module) == PROBE else ()
     yield Reading("up", own, float(result.up))
     module = (("module", result.module),)
@@ -120,13 +124,14 @@ class StatusBook:
         self._told: dict[tuple[DeviceId, str], _Told] = {}
 
     def event(self, device: Device, result: PollResult) -> tuple[str, Event] | None:
-        """The status event of a poll, or None when only values changed within a minute."""
+        """The status event of a poll, or None when only values changed within a minute (of a map, an hour)."""
+        every = TOPOLOGY_EVERY_MS if result.module == TOPOLOGY else DETAIL_EVERY_MS
         errors = _json([{"code": e.code, "message": e.message, "zh": e.zh} for e in result.errors])
         identity = _json(dict(result.identity))
-        state = (result.up, errors, identity, _states(result.detail))
+        state = (result.up, errors, identity, _states(result))
         with self._lock:
             told = self._told.get((device.id, result.module))
-            if told is not None and told.state == state and 0 <= result.at_ms - told.at_ms < DETAIL_EVERY_MS:
+            if told is not None and told.state == state and 0 <= result.at_ms - told.at_ms < every:
                 return None
             self._told[device.id, result.module] = _Told(state, result.at_ms)
         return str(uuid.uuid4()), {
@@ -150,8 +155,11 @@ class StatusBook:
             self._told.pop((device, module), None)
 
 
-def _states(detail: Mapping[str, object]) -> str:
+def _states(result: PollResult) -> str:
     """What in a detail is a state (an interface up or down, a fan failed), without the values that always move."""
+    detail = result.detail
+    if result.module == TOPOLOGY:
+        return _json({group: value for group, value in detail.items() if group not in LEARNED})
     return _json(
         {
             group: [{key: row.get(key) for key in ("name", "admin", "oper", "state")} for row in rows]

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from importlib import import_module
 
-from collectors.enrich import PROBE, SNMP, SSH
+from collectors.enrich import PROBE, SNMP, SSH, TOPOLOGY
 from collectors.interface import Poller
 from monitor.clock import Clock
 
@@ -30,7 +30,17 @@ def _probe(clock: Clock, ca_file: str = "") -> Poller:
     return poller
 
 
-FACTORIES: Mapping[str, Callable[[Clock], Poller]] = {SNMP: _snmp, SSH: _ssh, PROBE: _probe}
+def _topology(clock: Clock) -> Poller:
+    poller: Poller = import_module("collectors.topology.poller").TopologyPoller(clock)
+    return poller
+
+
+FACTORIES: Mapping[str, Callable[[Clock], Poller]] = {
+    SNMP: _snmp,
+    SSH: _ssh,
+    PROBE: _probe,
+    TOPOLOGY: _topology,
+}
 
 
 def build_pollers(clock: Clock, *, ca_file: str = "") -> dict[str, Poller]:

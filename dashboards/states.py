@@ -80,6 +80,7 @@ def device_state(
     device: Device, statuses: Sequence[ModuleStatus], alerts: Sequence[AlertView], now_ms: int
 ) -> DeviceState:
     """One device from its polls and firing alerts."""
+    statuses = [s for s in statuses if s.of_device]
     checked = max((s.checked_at for s in statuses), default=None)
     down = tuple(s.module for s in statuses if not s.up)
     loud = [a for a in alerts if a.state is not AlertState.SHELVED]

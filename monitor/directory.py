@@ -28,6 +28,7 @@ from monitor.model import (
     SiteId,
 )
 from monitor.tables import CollectorStatusRow, InventoryRow, MetaRow, ModuleStatusRow
+from monitor.topology.facts import MODULE as TOPOLOGY
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,11 @@ class ModuleStatus:
     errors: tuple[Mapping[str, str], ...]
     identity: Mapping[str, str]
     detail: Mapping[str, object]
+
+    @property
+    def of_device(self) -> bool:
+        """Whether `up` says how the device is; that a map of its neighbours could not be read does not."""
+        return self.module != TOPOLOGY
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +140,15 @@ class Directory:
         with self._database.session() as session:
             rows = session.scalars(wanted).all()
         return [_status(row, with_detail=bool(device_id)) for row in rows if scope.allows(SiteId(row.site))]
+
+    def details(self, scope: Scope, module: str, site: str = "") -> list[ModuleStatus]:
+        """The last poll of one module, with its detail, of the visible devices (of one site when given)."""
+        wanted = select(ModuleStatusRow).where(ModuleStatusRow.module == module)
+        if site:
+            wanted = wanted.where(ModuleStatusRow.site == site)
+        with self._database.session() as session:
+            rows = session.scalars(wanted.order_by(ModuleStatusRow.device)).all()
+        return [_status(row, with_detail=True) for row in rows if scope.allows(SiteId(row.site))]
 
     def collectors(self) -> list[CollectorStatus]:
         """The last heartbeat of every collector that ever called, by id."""

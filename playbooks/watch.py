@@ -76,7 +76,7 @@ class Watch:
         if "device_down_in_scope" not in self._kinds:
             return frozenset()
         statuses = self._registry.statuses(self._scope)
-        return frozenset(s.device for s in statuses if not s.up and s.device in self._devices)
+        return frozenset(s.device for s in statuses if s.of_device and not s.up and s.device in self._devices)
 
     def _count(self) -> int:
         condition = self._kinds.get("alert_severity")

@@ -334,8 +334,20 @@ def test_a_device_that_must_not_be_probed_gets_no_probe() -> None:
     device = replace(SWITCH, ssh=SshAccess("s"), probes=(probe,))
     forbidden = replace(device, do_not_probe="呼吸机")
     modules = [task.module for task in tasks_of(Assignment("1", [device], {}, {}))]
-    assert modules == ["snmp", "ssh", "probe:his"]
-    assert [task.module for task in tasks_of(Assignment("1", [forbidden], {}, {}))] == ["snmp", "ssh"]
+    assert modules == ["snmp", "topology", "ssh", "probe:his"]
+    forbidden_modules = [task.module for task in tasks_of(Assignment("1", [forbidden], {}, {}))]
+    assert forbidden_modules == ["snmp", "topology", "ssh"]
+
+
+def test_only_network_and_security_devices_with_snmp_are_asked_for_their_neighbours() -> None:
+    def modules(**changes: object) -> list[str]:
+        device = replace(SWITCH, **changes)  # type: ignore[arg-type]
+        return [task.module for task in tasks_of(Assignment("1", [device], {}, {}))]
+
+    assert modules(kind=Kind.SECURITY) == ["snmp", "topology"]
+    assert modules(kind=Kind.SERVER) == ["snmp"]
+    assert modules(snmp=None) == []
+    assert modules(snmp=SnmpAccess("c", interval=0)) == []
 
 
 def test_a_device_the_collector_does_not_understand_leaves_the_others() -> None:
