@@ -10,6 +10,7 @@ import structlog
 
 from collectors.interface import Assignment, Credential
 from collectors.uplink import CoreClient, UplinkError
+from monitor.discovery.interface import ScanOrder
 from monitor.documents import from_document
 from monitor.errors import InputError, IntegrityError, UnreachableError
 from monitor.model import Device, SiteId
@@ -19,19 +20,22 @@ log = structlog.get_logger(__name__)
 
 
 def parse_assignment(text: str) -> Assignment:
-    """The assignment in a JSON document. A device or credential that is not understood is logged and left out, the
-    others stay; InputError when the document as a whole is none.
+    """The assignment in a JSON document. A device, credential or scan that is not understood is logged and left out,
+    the others stay; InputError when the document as a whole is none.
     """
     try:
         document = json.loads(text)
         version, devices = str(document["version"]), list(document["devices"])
         regions = {SiteId(str(site)): str(region) for site, region in document["regions"].items()}
         credentials = dict(document["credentials"])
+        scans = list(document.get("scans") or ())  # a core of before discovery sends none
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(
             f"not an assignment: {error!r}", hint="core and collector may be of different versions"
         ) from error
-    return Assignment(version, tuple(_devices(devices)), regions, _credentials(credentials))
+    return Assignment(
+        version, tuple(_devices(devices)), regions, _credentials(credentials), tuple(_scans(scans))
+    )
 
 
 def _devices(documents: list[object]) -> list[Device]:
@@ -41,6 +45,16 @@ def _devices(documents: list[object]) -> list[Device]:
             found.append(from_document(Device, document, f"device {number}"))
         except (InputError, TypeError) as error:
             log.error("a device of the assignment is not understood", reason=str(error))
+    return found
+
+
+def _scans(documents: list[object]) -> list[ScanOrder]:
+    found = []
+    for number, document in enumerate(documents):
+        try:
+            found.append(from_document(ScanOrder, document, f"scan {number}"))
+        except (InputError, TypeError) as error:
+            log.error("a scan of the assignment is not understood", reason=str(error))
     return found
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from monitor.clock import Clock
+from monitor.discovery.interface import ScanOrder
 from monitor.events.interface import Event
 from monitor.metrics.interface import Labels
 from monitor.model import Device, DeviceId, SiteId
@@ -73,7 +74,7 @@ class Credential:
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """What one collector polls: devices, where each site lies, and the credentials they name.
+    """What one collector polls: devices, where each site lies, and the credentials they name; and what it scans.
 
     `version` changes whenever anything in it changes (served as ETag).
     """
@@ -82,6 +83,7 @@ class Assignment:
     devices: Sequence[Device]
     regions: Mapping[SiteId, str]
     credentials: Mapping[str, Credential]
+    scans: Sequence[ScanOrder] = ()
 
 
 class Poller(Protocol):

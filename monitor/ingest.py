@@ -17,6 +17,8 @@ from prometheus_client import Counter
 
 from monitor.credentials import Credentials
 from monitor.directory import CollectorStatus, ModuleStatus
+from monitor.discovery.projection import is_passing, project
+from monitor.discovery.rooms import open_discovery
 from monitor.documents import full_document
 from monitor.errors import InputError, ZhishouError
 from monitor.events.interface import Event
@@ -38,6 +40,9 @@ class Ingest:
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
         self._credentials = Credentials(runtime.database, runtime.vault)
+        self._discovery = open_discovery(
+            runtime.database, runtime.directory, self._credentials, runtime.audit, runtime.clock
+        )
         self._known: dict[tuple[str, str], tuple[bool, str]] = {}
         self._events = Counter(
             "zhishou_events_ingested_total",
@@ -74,9 +79,9 @@ class Ingest:
         except InputError as error:
             return Response(str(error), 400)
         batch = self._own(batch, request.headers.get("X-Zhishou-Collector", ""))
-        self._project(batch)
+        told = self._project(batch)
         changes = [(key, event) for key, event in batch if self._is_history(event)]
-        self._runtime.events.append(changes)
+        self._runtime.events.append([*changes, *told])
         for _, event in batch:
             self._events.labels(str(event.get("event.dataset") or "other")).inc()
         return Response(status=204)
@@ -96,7 +101,9 @@ class Ingest:
         inventory = self._runtime.directory.inventory()
         sites = {s.id: s for s in inventory.sites.values() if s.collector == collector}
         devices = [full_document(d) for d in inventory.devices.values() if d.site in sites]
+        orders = self._discovery.scans.orders(sites.keys())
         names = {a["credential"] for d in devices for a in (d["snmp"], d["ssh"]) if a}
+        names |= {name for order in orders for name in order.credentials}
         credentials: dict[str, dict[str, str]] = {}
         for name in sorted(names):
             try:
@@ -108,6 +115,7 @@ class Ingest:
             "devices": devices,
             "regions": {s.id: s.region for s in sites.values()},
             "credentials": credentials,
+            "scans": [full_document(order) for order in orders],
         }
         digest = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()[:32]
         return {"version": digest, **body}
@@ -133,8 +141,8 @@ class Ingest:
         return kept
 
     def _is_history(self, event: Event) -> bool:
-        """Heartbeats are no history; a poll is only when it differs from the one before."""
-        if event.get("event.dataset") == HEARTBEAT:
+        """Heartbeats and the progress of scans are no history; a poll is only when it differs from the one before."""
+        if event.get("event.dataset") == HEARTBEAT or is_passing(event):
             return False
         if event.get("event.dataset") != POLL:
             return True
@@ -144,7 +152,8 @@ class Ingest:
         self._known[key] = state
         return before != state and (before is not None or not state[0])
 
-    def _project(self, batch: Sequence[tuple[str, Event]]) -> None:
+    def _project(self, batch: Sequence[tuple[str, Event]]) -> list[tuple[str, Event]]:
+        """Into the tables; returns the events that follow from it."""
         now = self._runtime.clock.now_ms()
         statuses = [_status(event, now) for _, event in batch if event.get("event.dataset") == POLL]
         if statuses:
@@ -152,6 +161,7 @@ class Ingest:
         for _, event in batch:
             if event.get("event.dataset") == HEARTBEAT:
                 self._runtime.directory.record_heartbeat(_heartbeat(event))
+        return project(self._discovery, batch, statuses)
 
 
 def parse(body: bytes) -> list[tuple[str, Event]]:

@@ -21,7 +21,8 @@ MAX_RATE: Final = 1000.0
 class ScanOrder:
     """A scan a collector shall run. `credentials` are names of the assignment's credentials, in the order to try.
 
-    `rate` is packets a second in all, `in_flight` requests waiting for an answer at a time, times in seconds.
+    `rate` is packets a second in all, `in_flight` requests waiting for an answer at a time, times in seconds;
+    `created_at` tells the scan from that of the same number of another installation.
     """
 
     id: int
@@ -34,6 +35,12 @@ class ScanOrder:
     timeout: float = 2.0
     retries: int = 1
     max_seconds: float = 14_400.0
+    created_at: int = 0
+
+    @property
+    def key(self) -> str:
+        """What a collector remembers it by."""
+        return f"{self.id}-{self.created_at}"
 
 
 @dataclass(frozen=True, slots=True)
