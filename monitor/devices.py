@@ -1,7 +1,8 @@
 """How rules and playbooks reach devices without knowing a protocol: seams filled by the collectors room.
 
 Implementations register under the entry-point group `zhishou.collectors` by seam name:
-`fact-reader` is a factory `() -> FactReader`, `snmp-codec` a factory `() -> SnmpCodec`.
+`fact-reader` is a factory `() -> FactReader`, `snmp-codec` a factory `() -> SnmpCodec`, `snmp-exposition` a
+factory `(folder: str) -> SnmpExposition`.
 """
 
 from __future__ import annotations
@@ -97,6 +98,32 @@ class SnmpCodec(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class SnmpScrape:
+    """One reading of one device for `/snmp`. `kind` and `fields` are its credential (monitor.credentials).
+
+    `auth` names an auth of a module file to use instead; `budget` is in seconds for all of it.
+    """
+
+    address: str
+    port: int
+    modules: tuple[str, ...]
+    kind: str = ""
+    fields: Mapping[str, str] = field(default_factory=dict, repr=False)
+    auth: str = ""
+    budget: float = 50.0
+
+
+class SnmpExposition(Protocol):
+    """Reads a device by modules of snmp_exporter and tells it as Prometheus text. Safe from several threads."""
+
+    content_type: str
+
+    def scrape(self, scrape: SnmpScrape) -> str:
+        """InputError: a module or auth is not known; UnreachableError: the device could not be read."""
+        ...
+
+
 def fact_reader() -> FactReader:
     """The installed FactReader."""
     return cast(FactReader, _load("fact-reader"))
@@ -107,8 +134,13 @@ def snmp_codec() -> SnmpCodec:
     return cast(SnmpCodec, _load("snmp-codec"))
 
 
-def _load(seam: str) -> object:
+def snmp_exposition(folder: str = "") -> SnmpExposition:
+    """The installed SnmpExposition; `folder` holds the operator's own profiles and modules."""
+    return cast(SnmpExposition, _load("snmp-exposition", folder))
+
+
+def _load(seam: str, *arguments: str) -> object:
     for entry in entry_points(group="zhishou.collectors"):
         if entry.name == seam:
-            return entry.load()()
+            return entry.load()(*arguments)
     raise InputError(f"no installed package offers {seam}", hint="install zhishou with its collectors room")

@@ -43,6 +43,9 @@ class Settings:
     )
     vault_key_file: str = _setting("", "file with the vault key; empty: vault.key in the data folder")
     rules_folder: str = _setting("", "folder of extra rule files; empty: only the library")
+    profiles: str = _setting(
+        "", "folder of own device profiles and snmp.yml files of snmp_exporter; empty: only ours"
+    )
     evaluation_interval: float = _setting(
         15.0, "seconds between evaluations of a rule group without interval"
     )
@@ -77,6 +80,11 @@ class Settings:
     )
     remote_keep_hours: float = _setting(72.0, "hours samples are kept for a back end that is down")
     remote_query_timeout: float = _setting(30.0, "seconds the back end has to answer a question")
+    trap_listen: str = _setting(
+        "0.0.0.0:1162,[::]:1162",
+        "ADDRESS:PORT,... where collectors take SNMP traps and informs (UDP); empty: off",
+    )
+    trap_buffer_mib: int = _setting(32, "MiB of receive buffer asked of the kernel for each trap port")
     event_retention_days: int = _setting(180, "days events are kept; less than 180 is refused")
     idle_timeout: float = _setting(600.0, "seconds after which an idle console session ends")
     webhook_url: str = _setting("", "where the default webhook channel posts; empty: off", secret=True)

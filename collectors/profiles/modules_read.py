@@ -176,11 +176,11 @@ def _own_kind(kind: str, oid: Oid, index: tuple[int, ...], varbinds: Varbinds, d
     """The type itself; for an address or port id, the one the column before it tells."""
     if kind not in COMBINED:
         return kind
-    before = varbinds.get(_previous(oid) + encode_index(index))
+    before = varbinds.get(previous(oid) + encode_index(index))
     return default if before is None else COMBINED[kind].get(_whole(before), default)
 
 
-def _previous(oid: Oid) -> Oid:
+def previous(oid: Oid) -> Oid:
     """The OID whose last sub-identifier is one less."""
     subids = decode_index(oid)
     return encode_index((*subids[:-1], max(subids[-1] - 1, 0)))

@@ -172,8 +172,8 @@ def apply_hint(hint: str, octets: bytes) -> str | None:
 
 def _apply_spec(spec: re.Match[str], octets: bytes, at: int) -> tuple[int, str | None]:
     star, width, form, separator, terminator = spec.groups(default="")
-    if separator and not star:
-        separator, terminator = separator + "", ""
+    if not star:
+        terminator = ""
     times = 1
     if star:
         times, at = octets[at], at + 1
