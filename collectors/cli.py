@@ -78,7 +78,7 @@ def collect(
     source = AssignmentSource(client, collector, load_vault(settings), folder / "assignment")
     outbox = Outbox(folder / "spool", metric_bytes=spool_mib * MEBIBYTE)
     options = AgentOptions(collector, folder, workers=workers)
-    pollers = build_pollers(clock, ca_file=ca_file)
+    pollers = build_pollers(clock, ca_file=ca_file, profiles=settings.profiles)
     agent = Agent(options, client, source, pollers, outbox, clock, CollectorMetrics(registry))
     agent.accompany([entry.load()(agent, settings, registry) for entry in entry_points(group=COMPANIONS)])
     _serve(agent, registry, own_page)

@@ -8,15 +8,22 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import partial
 from importlib import import_module
+from pathlib import Path
+
+import structlog
 
 from collectors.enrich import PROBE, SNMP, SSH, TOPOLOGY
 from collectors.interface import Poller
 from monitor.clock import Clock
 
+log = structlog.get_logger(__name__)
 
-def _snmp(clock: Clock) -> Poller:
-    loader = import_module("collectors.profiles.loader")
-    poller: Poller = import_module("collectors.snmp.poller").SnmpPoller(clock, loader.load_profiles())
+
+def _snmp(clock: Clock, profiles: str = "") -> Poller:
+    library = import_module("collectors.profiles.library").load_library(Path(profiles) if profiles else None)
+    for problem in library.problems:
+        log.error("a file of the profiles folder is left out", reason=str(problem))
+    poller: Poller = import_module("collectors.snmp.poller").SnmpPoller(clock, library.profiles)
     return poller
 
 
@@ -43,7 +50,13 @@ FACTORIES: Mapping[str, Callable[[Clock], Poller]] = {
 }
 
 
-def build_pollers(clock: Clock, *, ca_file: str = "") -> dict[str, Poller]:
-    """A poller for every kind of module; `ca_file` adds certificate authorities for the probes."""
-    wanted: dict[str, Callable[[Clock], Poller]] = {**FACTORIES, PROBE: partial(_probe, ca_file=ca_file)}
+def build_pollers(clock: Clock, *, ca_file: str = "", profiles: str = "") -> dict[str, Poller]:
+    """A poller for every kind of module; `ca_file` adds certificate authorities for the probes, `profiles` is the
+    folder of the operator's own device profiles.
+    """
+    wanted: dict[str, Callable[[Clock], Poller]] = {
+        **FACTORIES,
+        SNMP: partial(_snmp, profiles=profiles),
+        PROBE: partial(_probe, ca_file=ca_file),
+    }
     return {kind: factory(clock) for kind, factory in wanted.items()}
