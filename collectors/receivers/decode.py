@@ -1,0 +1,133 @@
+"""What stands in a datagram, as far as a storm needs it: the envelope, without the varbinds. No I/O.
+
+`envelope` looks at some thirty octets and gives what two traps have in common when they say the same: everything
+but request-id and time stamp. Only a trap that was not seen in this window is decoded in full (`full`). Whatever has
+another shape than the usual one goes to the full decoder at once, so the result is the same, only slower.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from collectors.snmp.ber import (
+    INTEGER,
+    IP_ADDRESS,
+    OBJECT_ID,
+    OCTET_STRING,
+    SEQUENCE,
+    TIME_TICKS,
+    Oid,
+    VarBind,
+    read_element,
+    read_integer,
+)
+from collectors.snmp.errors import WrongTagError
+from collectors.snmp.message import INFORM, RESPONSE, TRAP_V1, TRAP_V2, V1, V2C, V3, Trap, parse_trap
+
+_UPTIME_NAME: Final = bytes.fromhex("06082b06010201010300")
+_NO_ERROR: Final = bytes.fromhex("02010002010030")
+_TRAP_OID_NAME: Final = bytes.fromhex("060a2b060106030101040100")
+
+_NOTIFICATIONS_V2: Final = frozenset({TRAP_V2, INFORM})
+
+Envelope = tuple[bytes, int, bytes]  # community, PDU tag, what identical traps share
+
+
+def version_of(data: bytes) -> int:
+    """The version number of an SNMP message: 0, 1 or 3, else -1. Looks at a few octets only."""
+    if len(data) < 6 or data[0] != SEQUENCE:
+        return -1
+    at = 2 if data[1] < 0x80 else 2 + (data[1] & 0x7F)
+    if data[at : at + 2] != b"\x02\x01" or len(data) < at + 3:
+        return -1
+    version = data[at + 2]
+    return version if version in {V1, V2C, V3} else -1
+
+
+def envelope(data: bytes) -> Envelope | None:
+    """The envelope of a v1 or v2c notification in its usual form; None when it has another form (see `full`)."""
+    size = len(data)
+    if size < 40:
+        return None
+    length, at = _length(data, 1)
+    version = data[at + 2]
+    if at + length != size or data[at : at + 2] != b"\x02\x01" or data[at + 3] != OCTET_STRING:
+        return None
+    start = at + 5
+    at = start + data[at + 4]
+    if data[start - 1] >= 0x80 or at + 24 > size:
+        return None
+    community = data[start:at]
+    kind = data[at]
+    length, at = _length(data, at + 1)
+    if at + length != size:
+        return None
+    rest = _rest_v1(data, at) if kind == TRAP_V1 and version == V1 else None
+    if version == V2C and kind in _NOTIFICATIONS_V2:
+        rest = _rest_v2(data, at, size)
+    return None if rest is None else (community, kind, rest)
+
+
+def _length(data: bytes, at: int) -> tuple[int, int]:
+    """A length and what stands behind it; forms beyond two octets give a length that fits nothing."""
+    length = data[at]
+    if length < 0x80:
+        return length, at + 1
+    if length == 0x81:
+        return data[at + 1], at + 2
+    if length == 0x82:
+        return data[at + 1] << 8 | data[at + 2], at + 3
+    return -1, at + 1
+
+
+def _rest_v2(data: bytes, at: int, size: int) -> bytes | None:
+    """Everything behind sysUpTime, which must be the first varbind."""
+    if data[at] != INTEGER:
+        return None
+    at += 2 + data[at + 1]
+    if data[at : at + 7] != _NO_ERROR or at + 24 > size:
+        return None
+    length, at = _length(data, at + 7)
+    if at + length != size or data[at] != SEQUENCE or data[at + 2 : at + 12] != _UPTIME_NAME:
+        return None
+    return data[at + 2 + data[at + 1] :]
+
+
+def _rest_v1(data: bytes, at: int) -> bytes | None:
+    """Enterprise, agent address, generic and specific trap, and the varbinds; all but the time stamp."""
+    start = at
+    for tag in (OBJECT_ID, IP_ADDRESS, INTEGER, INTEGER):
+        if at + 12 > len(data) or data[at] != tag or data[at + 1] >= 0x80:
+            return None
+        at += 2 + data[at + 1]
+    if at + 4 > len(data) or data[at] != TIME_TICKS or data[at + 1] >= 0x80:
+        return None
+    return data[start:at] + data[at + 2 + data[at + 1] :]
+
+
+def trap_name(rest: bytes) -> bytes:
+    """The encoded snmpTrapOID in an envelope's shared part, or empty when it does not stand in front."""
+    if rest[2:14] != _TRAP_OID_NAME or len(rest) < 16:
+        return b""
+    return rest[16 : 16 + rest[15]]
+
+
+def full(data: bytes) -> tuple[Trap, bytes]:
+    """A v1 or v2c trap or an inform, and what identical ones share. Raises BerError."""
+    trap = parse_trap(data)
+    return trap, shared(trap.trap_oid, trap.varbinds, trap.agent_address)
+
+
+def shared(trap_oid: Oid, varbinds: list[VarBind], agent_address: bytes = b"") -> bytes:
+    """A key that equal traps have in common, whatever version they came in."""
+    return repr((trap_oid, agent_address, varbinds)).encode()
+
+
+def acknowledgement(data: bytes) -> bytes:
+    """The answer to a well-formed v2c inform: the same message as a Response (RFC 3416 section 4.2.7)."""
+    at, end = read_element(data, 0, len(data), SEQUENCE)
+    _, at = read_integer(data, at, end)
+    _, at = read_element(data, at, end, OCTET_STRING)
+    if data[at] != INFORM:
+        raise WrongTagError(f"PDU {data[at]:#04x} is not an inform")
+    return b"".join((data[:at], bytes((RESPONSE,)), data[at + 1 :]))
