@@ -30,9 +30,9 @@ VALUES = ("status", "cpu", "memory", "storage", "sensors", "states")
 _PARTS = {"memory buffers", "cached memory", "shared memory", "virtual memory"}
 _PERCENT = {"charge", "load", "humidity", "percent"}
 _WORDS = {
-    "ok": "ok|normal|active|good|up|online|running|green|ready|present|healthy|on|enabled|enable|sensorok"
-    "|nobatteryneedsreplacing|redundant|true|optimal|noalarm|no alarm|battery normal|completed|nominal|okay",
-    "warning": "warning|degraded|minor|noncritical|yellow|testing|rebuilding|batteryneedsreplacing|off|standby",
+    "ok": "ok|normal|active|good|up|online|running|green|ready|present|healthy|on|sensorok"
+    "|nobatteryneedsreplacing|redundant|optimal|noalarm|no alarm|battery normal|completed|nominal|okay",
+    "warning": "warning|degraded|minor|noncritical|yellow|testing|rebuilding|batteryneedsreplacing",
     "critical": "critical|failed|fail|faulty|fault|error|down|major|shutdown|nonrecoverable|red|alarm|notfunctioning"
     "|deactive|nonfunctional|inactive",
 }
