@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Generic, TypeVar
 
 WINDOW_MS: Final = 30_000
@@ -58,12 +58,17 @@ class Coalescer(Generic[T]):
             entry.repeats += 1
         return entry
 
-    def crowded(self, kind: Hashable) -> Entry[T] | None:
-        """Count one of a kind that is at its limit in this window; None when it is not."""
+    def crowded(self, kind: Hashable, wide: Hashable, now_ms: int) -> bool:
+        """Whether this one would only be counted, and it is counted then: its kind is at its limit, or there are too
+        many events and its device is being counted already.
+        """
         entry = self._open.get(("fold", kind))
-        if entry is not None:
-            entry.repeats += 1
-        return entry
+        if entry is None:
+            entry = self._open.get(("fold", wide))
+            if entry is None or self._earned(now_ms) >= 1:
+                return False
+        entry.repeats += 1
+        return True
 
     def first(self, key: Hashable, kind: Hashable, wide: Hashable, subject: T, now_ms: int) -> bool:
         """Open a window; whether the trap is to be told now. If not, it is counted in the window of its kind, or of
@@ -98,18 +103,26 @@ class Coalescer(Generic[T]):
         return found
 
     def _fold(self, kind: Hashable, subject: T, now_ms: int) -> None:
-        if self.crowded(kind) is None:
+        entry = self._open.get(("fold", kind))
+        if entry is not None:
+            entry.repeats += 1
+        else:
             self._add(Entry(subject, ("fold", kind), now_ms, folded=True, repeats=1))
 
     def _add(self, entry: Entry[T]) -> None:
         self._open[entry.key] = entry
         self._order.append(entry)
 
+    def _earned(self, now_ms: int) -> float:
+        passed = now_ms - self._credit_ms if self._credit_ms else 0
+        if passed or not self._credit_ms:
+            passed = max(0, passed)  # the clock may be set back
+            self._credit = min(float(BURST), self._credit + passed * EVENTS_PER_SECOND / 1000)
+            self._credit_ms = now_ms
+        return self._credit
+
     def _pay(self, now_ms: int) -> bool:
-        passed = max(0, now_ms - self._credit_ms) if self._credit_ms else 0
-        self._credit = min(float(BURST), self._credit + passed * EVENTS_PER_SECOND / 1000)
-        self._credit_ms = now_ms
-        if self._credit < 1:
+        if self._earned(now_ms) < 1:
             return False
         self._credit -= 1
         return True
@@ -117,11 +130,12 @@ class Coalescer(Generic[T]):
 
 @dataclass(slots=True)
 class Offence:
-    """What was refused for one reason from one place since it was told last."""
+    """What was refused for one reason from one place since it was told last. `place` is a device id, or a packed
+    address; empty when it shares the line of those beyond the limit.
+    """
 
     reason: str
-    place: str
-    note: str
+    place: str | bytes
     count: int = 0
     told_ms: int = -1
 
@@ -132,9 +146,10 @@ class Offences:
     def __init__(self, every_ms: int = 3_600_000, limit: int = 1000) -> None:
         self._every_ms = every_ms
         self._limit = limit
-        self._known: dict[tuple[str, str], Offence] = {}
+        self._known: dict[tuple[str, str | bytes], Offence] = {}
+        self._forgotten_ms = -(1 << 62)
 
-    def note(self, reason: str, place: str, note: str, now_ms: int) -> Offence | None:
+    def note(self, reason: str, place: str | bytes, now_ms: int) -> Offence | None:
         """Count one; the offence, with its count, when it is time to tell it."""
         offence = self._known.get((reason, place))
         if offence is None:
@@ -142,24 +157,26 @@ class Offences:
                 self._forget(now_ms)
             if len(self._known) >= self._limit:
                 place = ""
-            offence = self._known.setdefault((reason, place), Offence(reason, place, note))
+            offence = self._known.setdefault((reason, place), Offence(reason, place))
         offence.count += 1
-        if offence.told_ms >= 0 and 0 <= now_ms - offence.told_ms < self._every_ms:
-            return None
-        told = Offence(reason, offence.place, note, offence.count, now_ms)
-        offence.count, offence.told_ms = 0, now_ms
-        return told
+        return self._due(offence, now_ms)
 
     def overdue(self, now_ms: int) -> list[Offence]:
         """Counts that wait for more than an hour, so that the end of a flood is told too."""
-        found = []
-        for offence in self._known.values():
-            if offence.count and not 0 <= now_ms - offence.told_ms < self._every_ms:
-                found.append(Offence(offence.reason, offence.place, offence.note, offence.count, now_ms))
-                offence.count, offence.told_ms = 0, now_ms
-        return found
+        waiting = [self._due(offence, now_ms) for offence in self._known.values() if offence.count]
+        return [offence for offence in waiting if offence is not None]
+
+    def _due(self, offence: Offence, now_ms: int) -> Offence | None:
+        if offence.told_ms >= 0 and 0 <= now_ms - offence.told_ms < self._every_ms:
+            return None
+        told = replace(offence, told_ms=now_ms)
+        offence.count, offence.told_ms = 0, now_ms
+        return told
 
     def _forget(self, now_ms: int) -> None:
+        if now_ms - self._forgotten_ms < 1000:
+            return
+        self._forgotten_ms = now_ms
         self._known = {
             key: offence
             for key, offence in self._known.items()

@@ -16,13 +16,11 @@ from collectors.snmp.ber import (
     OCTET_STRING,
     SEQUENCE,
     TIME_TICKS,
-    Oid,
-    VarBind,
     read_element,
     read_integer,
 )
 from collectors.snmp.errors import WrongTagError
-from collectors.snmp.message import INFORM, RESPONSE, TRAP_V1, TRAP_V2, V1, V2C, V3, Trap, parse_trap
+from collectors.snmp.message import INFORM, RESPONSE, TRAP_V1, TRAP_V2, V1, V2C, V3, Trap
 
 _UPTIME_NAME: Final = bytes.fromhex("06082b06010201010300")
 _NO_ERROR: Final = bytes.fromhex("02010002010030")
@@ -45,7 +43,7 @@ def version_of(data: bytes) -> int:
 
 
 def envelope(data: bytes) -> Envelope | None:
-    """The envelope of a v1 or v2c notification in its usual form; None when it has another form (see `full`)."""
+    """The envelope of a v1 or v2c notification in its usual form; None when it has another form."""
     size = len(data)
     if size < 40:
         return None
@@ -112,15 +110,9 @@ def trap_name(rest: bytes) -> bytes:
     return rest[16 : 16 + rest[15]]
 
 
-def full(data: bytes) -> tuple[Trap, bytes]:
-    """A v1 or v2c trap or an inform, and what identical ones share. Raises BerError."""
-    trap = parse_trap(data)
-    return trap, shared(trap.trap_oid, trap.varbinds, trap.agent_address)
-
-
-def shared(trap_oid: Oid, varbinds: list[VarBind], agent_address: bytes = b"") -> bytes:
-    """A key that equal traps have in common, whatever version they came in."""
-    return repr((trap_oid, agent_address, varbinds)).encode()
+def shared(trap: Trap) -> bytes:
+    """What equal traps have in common, whatever form they came in."""
+    return repr((trap.trap_oid, trap.agent_address, trap.varbinds)).encode()
 
 
 def acknowledgement(data: bytes) -> bytes:

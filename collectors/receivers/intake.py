@@ -6,6 +6,7 @@ settled from the envelope alone is settled there: a storm of identical traps cos
 
 from __future__ import annotations
 
+import ipaddress
 import threading
 import uuid
 from collections.abc import Callable, Hashable, Sequence
@@ -18,14 +19,14 @@ from collectors.interface import Assignment, Host
 from collectors.receivers import story
 from collectors.receivers.coalesce import Coalescer, Entry, Offence, Offences
 from collectors.receivers.datagrams import Datagram, Peer, address_of, host_of
-from collectors.receivers.decode import acknowledgement, envelope, full, trap_name, version_of
+from collectors.receivers.decode import acknowledgement, envelope, shared, trap_name, version_of
 from collectors.receivers.sources import Source, SourceBook, Verdict
 from collectors.receivers.story import Arrival
 from collectors.receivers.tally import Tally
 from collectors.receivers.translate import Translator
 from collectors.snmp.ber import IP_ADDRESS, dotted, encode_oid
 from collectors.snmp.errors import BerError
-from collectors.snmp.message import INFORM, TRAP_V1, V1, V3, Trap
+from collectors.snmp.message import INFORM, TRAP_V1, V1, V3, Trap, parse_trap
 from monitor.events.interface import Event
 
 Answer = Callable[[bytes, Peer], None]
@@ -65,7 +66,6 @@ class Intake:
         with self._lock:
             self._book = book
             self._verdicts.clear()
-            self._culprits.clear()
 
     def take(self, batch: Sequence[Datagram], answer: Answer) -> None:
         """Everything of one socket that was read at once."""
@@ -100,11 +100,11 @@ class Intake:
                 return True
             return self._windowed(key, arrival)
 
-    def refuse(self, reason: str, source: Source | None, peer: Peer, note: str = "") -> None:
+    def refuse(self, reason: str, source: Source | None, peer: Peer) -> None:
         """Count a refusal, and tell it once an hour."""
         now_ms = self._host.clock.now_ms()
         with self._lock:
-            self._refuse(reason, source, peer, now_ms, note)
+            self._refuse(reason, source, peer, now_ms)
 
     def flush(self, *, everything: bool = False) -> None:
         """Tell what the ended windows have counted; call it about once a second, and with `everything` at the end."""
@@ -130,11 +130,11 @@ class Intake:
                 self._refuse("unknown-source", None, letter.peer, letter.now_ms)
         else:
             try:
-                trap, shared = full(letter.data)
+                trap = parse_trap(letter.data)
             except BerError:
                 self._tally.add("zhishou_traps_malformed")
                 return
-            key = (host_of(letter.peer), trap.community, trap.kind, shared)
+            key = (host_of(letter.peer), trap.community, trap.kind, shared(trap))
             if self._windows.again(key) is None:
                 self._fresh(letter, trap.kind, trap.community, key, trap.trap_oid)
                 return
@@ -146,16 +146,16 @@ class Intake:
         """The first of its window, or one of which a window was not opened."""
         verdict = self._judged(letter, community)
         if verdict.refused or verdict.source is None:
-            note = _claim(letter.data) if verdict.refused.startswith("unknown") else ""
-            self._refuse(verdict.refused, verdict.source, letter.peer, letter.now_ms, note)
+            self._refuse(verdict.refused, verdict.source, letter.peer, letter.now_ms, letter.data)
             return
         version = "1" if kind == TRAP_V1 else "2c"
-        if name and self._windows.crowded((verdict.source.device.id, name)) is not None:
+        device = verdict.source.device.id
+        if name and self._windows.crowded((device, name), device, letter.now_ms):
             self._count_repeats(version, 1)
             stored = True
         else:
             try:
-                trap, _ = full(letter.data)
+                trap = parse_trap(letter.data)
             except BerError:
                 self._tally.add("zhishou_traps_malformed")
                 return
@@ -173,7 +173,7 @@ class Intake:
         host = host_of(letter.peer)
         if any(source.relay for source in self._book.at(host)):
             try:
-                trap, _ = full(letter.data)
+                trap = parse_trap(letter.data)
             except BerError:
                 return self._book.judge(host, community)
             return self._book.judge(host, community, _claimed(trap))
@@ -210,18 +210,20 @@ class Intake:
             kinds=kinds,
         )
 
-    def _refuse(self, reason: str, source: Source | None, peer: Peer, now_ms: int, note: str = "") -> None:
+    def _refuse(self, reason: str, source: Source | None, peer: Peer, now_ms: int, data: bytes = b"") -> None:
         self._tally.add("zhishou_traps_refused", reason)
-        place = source.device.id if source is not None else _text(peer)
-        if source is not None and len(self._culprits) < _VERDICT_LIMIT:
-            self._culprits[place] = source
-        offence = self._offences.note(reason, place, note, now_ms)
+        place = host_of(peer) if source is None else source.device.id
+        offence = self._offences.note(reason, place, now_ms)
         if offence is not None:
-            self._tell_offence(offence, now_ms)
+            if source is not None:
+                self._culprits[source.device.id] = source
+            self._tell_offence(offence, now_ms, data)
 
-    def _tell_offence(self, offence: Offence, now_ms: int) -> None:
-        source = self._culprits.get(offence.place)
-        self._tell(story.refused(self._host.collector, offence, source, now_ms))
+    def _tell_offence(self, offence: Offence, now_ms: int, data: bytes = b"") -> None:
+        place = offence.place if isinstance(offence.place, str) else str(ipaddress.ip_address(offence.place))
+        note = _claim(data) if data and offence.reason.startswith("unknown") else ""
+        source = self._culprits.get(place)
+        self._tell(story.refused(self._host.collector, offence, place, note, source, now_ms))
 
     def _tell(self, event: Event) -> bool:
         stored = self._host.tell(str(uuid.uuid4()), event)
@@ -254,7 +256,7 @@ def _claimed(trap: Trap) -> bytes:
 def _claim(data: bytes) -> str:
     """For whoever reads about a refusal: what an unknown sender says it is. Nothing of it is believed."""
     try:
-        trap, _ = full(data)
+        trap = parse_trap(data)
     except BerError:
         return ""
     inner = _claimed(trap)

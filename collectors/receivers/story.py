@@ -166,12 +166,15 @@ def repeated(
     return event
 
 
-def refused(collector: str, offence: Offence, source: Source | None, at_ms: int) -> Event:
-    """The event about refusals of one reason from one place, told at most once an hour."""
+def refused(
+    collector: str, offence: Offence, place: str, note: str, source: Source | None, at_ms: int
+) -> Event:
+    """The event about refusals of one reason from one place, told at most once an hour. `note` is what an unknown
+    sender says of itself.
+    """
     chinese, english = REFUSALS[offence.reason]
-    place_zh, place_en = offence.place or "其他来源", offence.place or "other sources"
-    zh = chinese.format(place=place_zh, note=offence.note and f"（{offence.note}）")
-    en = english.format(place=place_en, note=offence.note and f" ({offence.note})")
+    zh = chinese.format(place=place or "其他来源", note=note and f"（{note}）")
+    en = english.format(place=place or "other sources", note=note and f" ({note})")
     if offence.count > 1:
         zh, en = f"{zh}（{offence.count} 条）", f"{en} ({offence.count} of them)"
     event: dict[str, str | int | float | bool | None] = {

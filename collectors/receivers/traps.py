@@ -11,8 +11,7 @@ import select
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import structlog
@@ -21,9 +20,9 @@ from prometheus_client import CollectorRegistry
 from collectors.interface import Assignment, Companion, Host
 from collectors.receivers.datagrams import Datagram, Listener, TrapSocket, parse_listeners
 from collectors.receivers.facts import load_facts
-from collectors.receivers.intake import Answer, Intake
+from collectors.receivers.intake import Intake
 from collectors.receivers.library import load_library
-from collectors.receivers.sources import SourceBook, resolved
+from collectors.receivers.sources import SourceBook, literal, resolved
 from collectors.receivers.tally import Tally
 from collectors.receivers.translate import Translator
 from collectors.receivers.usm import SignedTraps
@@ -123,9 +122,10 @@ class TrapReceiver:
             thread.start()
 
     def assign(self, assignment: Assignment) -> None:
-        """See Companion. Host names are looked up beside, for DNS may be slow."""
+        """See Companion. Host names are looked up afterwards, beside, for DNS may be slow."""
         self._assigned += 1
-        if self._listeners:
+        self._intake.assign(SourceBook(assignment, literal))
+        if self._listeners and not all(literal(device.address) for device in assignment.devices):
             threading.Thread(
                 target=self._learn, args=(assignment, self._assigned), name="traps-assign", daemon=True
             ).start()
@@ -146,7 +146,7 @@ class TrapReceiver:
         if number == self._assigned:
             self._intake.assign(book)
 
-    def _guarded(self, name: str, loop: partial[None]) -> None:
+    def _guarded(self, name: str, loop: Callable[[], None]) -> None:
         while not self._stopping.is_set():
             try:
                 loop()
@@ -237,6 +237,3 @@ def build(host: Host, settings: Settings, registry: CollectorRegistry) -> Compan
     translator = Translator(load_facts(), load_library())
     listeners = parse_listeners(settings.trap_listen)
     return TrapReceiver(host, listeners, settings.trap_buffer_mib << 20, translator, tally)
-
-
-__all__ = ["Answer", "Backlog", "TrapReceiver", "build"]

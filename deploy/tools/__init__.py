@@ -1,0 +1,1 @@
+"""What developers run: packages of the test machine, compiled MIB facts."""

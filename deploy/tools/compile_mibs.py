@@ -4,8 +4,8 @@
     python -m deploy.tools.compile_mibs --compiled mibs/pysnmp_mibs --text /usr/share/snmp/mibs
 
 `--compiled` is a folder of modules for pysnmp (the IETF and IANA set is such a package), `--text` one of MIB texts,
-which pysmi (a developer's package) compiles first. Only the modules that mibs.txt lists are kept. Names, numbers and units are
-facts; descriptions, and so the texts of RFCs and vendors, do not ship.
+which pysmi (a developer's package) compiles first. Only the modules that mibs.txt lists are kept. Names, numbers and
+units are facts; descriptions, and so the texts of RFCs and vendors, do not ship.
 """
 
 from __future__ import annotations
