@@ -83,8 +83,10 @@ class AesCfb:
         if not size or len(salt) != 8:
             return b""
         start = (boots << 32 | time).to_bytes(8, "big") + salt
-        masks = self._forward.update(start + secret[: (size - 1) // _BLOCK * _BLOCK])
-        return (np.frombuffer(masks, np.uint8, size) ^ np.frombuffer(secret, np.uint8)).tobytes()
+        masks = np.frombuffer(
+            self._forward.update(start + secret[: (size - 1) // _BLOCK * _BLOCK]), np.uint64
+        )
+        return (masks ^ np.frombuffer(secret.ljust(masks.nbytes, b"\0"), np.uint64)).tobytes()[:size]
 
 
 class DesCbc:

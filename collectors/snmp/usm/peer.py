@@ -52,6 +52,7 @@ from monitor.clock import Clock
 
 WINDOW: Final = 150  # seconds, RFC 3414 section 2.2.3
 
+_THREE_OCTETS: Final = 0x7FFFFF  # greatest number an INTEGER of three octets holds
 _KEPT_HEADS: Final = 64
 _KEPT_PROBES: Final = 7
 _SALTS: Final = 0xFFFFFFFFFFFFFFFF
@@ -155,7 +156,7 @@ class UsmPeer:
         now = self.engine_time()
         if self._stamp != (self._boots, now):
             self._restamp(now)
-        number = encode_integer(msg_id)
+        number = b"\x02\x04" + msg_id.to_bytes(4, "big") if msg_id > _THREE_OCTETS else encode_integer(msg_id)
         size = (len(pdu), len(number))
         head, scope, body = self._heads.get(size) or self._new_head(*size)
         scoped = scope + pdu
@@ -282,7 +283,7 @@ class UsmPeer:
             if self._synchronised and boots > self._boots:
                 self._count("restarted")
                 self._shapes.clear()
-        elif boots < self._boots or time < (self._newest if resetting else now + self._offset) - WINDOW:
+        elif boots < self._boots or time < max(self._newest, 0 if resetting else now + self._offset) - WINDOW:
             self._refuse("replayed", msg_id)
         elif not resetting:
             return
