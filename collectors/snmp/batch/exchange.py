@@ -1,0 +1,292 @@
+"""Requests out, replies in: everything between the slots and the wire.
+
+A reply counts only when it carries the id of a request that is out and comes from the address asked; of SNMPv3 it must
+be authentic too. It is then compared with the slot's layouts, and read plainly when it fits none.
+"""
+
+from __future__ import annotations
+
+import select
+import socket
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from collectors.snmp.batch.datagrams import CANNOT_CUT, SEGMENTS, DatagramSocket, Incoming, Ints
+from collectors.snmp.batch.headers import request_ids
+from collectors.snmp.batch.layouts import NO_LAYOUT, NUMBERS, REPLY_BYTES, Bools, Layouts
+from collectors.snmp.batch.request import as_expected, text_numbers
+from collectors.snmp.batch.shape import Shape, read_message, read_pdu
+from collectors.snmp.batch.slots import FLYING, IDLE, LAYOUTS_KEPT, Slots
+from collectors.snmp.errors import BerError, SnmpError
+
+_RECEIVE: Final = 512  # datagrams a call
+Sizes = npt.NDArray[np.int64]
+
+
+class Peer(Protocol):
+    """One SNMPv3 agent and user: see collectors.snmp.usm."""
+
+    def seal(self, pdu: bytes, msg_id: int) -> bytes:
+        """A message around a PDU."""
+        ...
+
+    def open(self, datagram: bytes) -> tuple[int, bytes]:
+        """Message id and PDU of an authentic message. Raises SnmpError."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """Slots whose reply was as expected, and slots whose reply was not."""
+
+    good: Ints
+    odd: Ints
+
+
+class _Channel:
+    """The socket of one address family and room for what it receives."""
+
+    def __init__(self, family: socket.AddressFamily) -> None:
+        self.socket = DatagramSocket(family)
+        self.incoming = Incoming(_RECEIVE, REPLY_BYTES)
+        self.cuts = True
+        self.name_words = 1 if family == socket.AF_INET else 3  # the words of a sockaddr that tell who sent
+
+
+class Exchange:
+    """See the module. `counts`: sent, retried, fit, learned, odd, foreign, stray, malformed, refused."""
+
+    def __init__(self, slots: Slots, layouts: Layouts, peers: Mapping[int, Peer]) -> None:
+        self._slots = slots
+        self._layouts = layouts
+        self._peers = peers
+        self._channels: dict[bool, _Channel] = {}
+        self.flying = 0
+        self.again: list[int] = []  # slots to be sent once more at once
+        self.counts: Counter[str] = Counter()
+
+    def open(self, *, six: bool) -> None:
+        """Open the socket of a family if it is not yet. Raises OSError."""
+        if six not in self._channels:
+            self._channels[six] = _Channel(socket.AF_INET6 if six else socket.AF_INET)
+
+    def close(self) -> None:
+        """Close the sockets."""
+        for channel in self._channels.values():
+            channel.socket.close()
+
+    def wait(self, seconds: float) -> None:
+        """Until something arrives, at most so long."""
+        if seconds > 0:
+            select.select([channel.socket for channel in self._channels.values()], [], [], seconds)
+
+    # -- out --------------------------------------------------------------------------------------------------
+
+    def send(self, slots: Ints, six: Bools, now: float) -> Ints:
+        """Send slots, `six` telling which over IPv6; the slots the kernel did not take. Raises OSError when the first
+        of one family cannot be sent at all.
+        """
+        self._slots.stamp(slots)
+        if self._peers:
+            self._seal(slots)
+        left = []
+        for family, channel in self._channels.items():
+            mine = slots if len(self._channels) == 1 else slots[six == family]
+            if len(mine):
+                taken = self._send_on(channel, mine)
+                self._sent(mine[:taken], now)
+                left.append(mine[taken:])
+        return left[0] if len(left) == 1 else np.concatenate([np.empty(0, np.int64), *left])
+
+    def _send_on(self, channel: _Channel, slots: Ints) -> int:
+        """How many of the slots went out. Neighbours of one length travel as one message when the kernel can."""
+        outgoing = self._slots.outgoing
+        if not channel.cuts:
+            return channel.socket.send(outgoing.headers(slots))
+        begins, counts = _runs(slots, self._slots.device[slots].astype(np.int64), outgoing.lengths[slots])
+        try:
+            sent = channel.socket.send(outgoing.segmented(slots[begins], counts))
+        except OSError as error:
+            if error.errno not in CANNOT_CUT:
+                raise
+            channel.cuts = False
+            return channel.socket.send(outgoing.headers(slots))
+        return int(counts[:sent].sum())
+
+    def _sent(self, slots: Ints, now: float) -> None:
+        self.counts["sent"] += len(slots)
+        self.counts["retried"] += int(np.count_nonzero(self._slots.tries[slots]))
+        self._slots.state[slots] = FLYING
+        self._slots.sent_at[slots] = now
+        self._slots.tries[slots] += 1
+        self.flying += len(slots)
+
+    def _seal(self, slots: Ints) -> None:
+        for slot in slots.tolist():
+            peer = self._peer_of(slot)
+            if peer is not None:
+                self._slots.write(slot, peer.seal(self._slots.pdu(slot), self._slots.id_of(slot)))
+
+    # -- in ---------------------------------------------------------------------------------------------------
+
+    def receive(self) -> Answers | None:
+        """What has arrived, at most one batch a family; None when nothing has."""
+        found = [self._receive(channel) for channel in self._channels.values()]
+        answers = [one for one in found if one is not None]
+        if len(answers) < 2:
+            return answers[0] if answers else None
+        return Answers(
+            np.concatenate([one.good for one in answers]), np.concatenate([one.odd for one in answers])
+        )
+
+    def _receive(self, channel: _Channel) -> Answers | None:
+        incoming = channel.incoming
+        count = channel.socket.receive(incoming)
+        if not count:
+            return None
+        sizes = incoming.sizes[:count].astype(np.int64)
+        ids, sealed = request_ids(incoming.payloads[:count])
+        slots, known = self._slots.asked(ids)
+        known &= self._from_whom_asked(channel, count, slots, known)
+        if self._peers or sealed.any():
+            self._unseal(incoming, slots, known, sealed, sizes)
+        rows = self._slots.once(slots, np.flatnonzero(known))
+        self.counts["stray"] += count - len(rows)
+        answers = self._compare(incoming, rows, slots, sizes)
+        for done in (answers.good, answers.odd):
+            self._slots.state[done] = IDLE
+            self.flying -= len(done)
+        return answers
+
+    def _from_whom_asked(self, channel: _Channel, count: int, slots: Ints, known: Bools) -> Bools:
+        words = channel.name_words
+        same = (channel.incoming.names[:count, :words] == self._slots.names[slots, :words]).all(1)
+        if not same.all():
+            self.counts["foreign"] += int(np.count_nonzero(known & ~same))
+        return np.asarray(same)
+
+    def _unseal(self, incoming: Incoming, slots: Ints, known: Bools, sealed: Bools, sizes: Sizes) -> None:
+        """Replace the messages of SNMPv3 by the PDUs in them; what is not authentic is not known any more."""
+        for row in np.flatnonzero(known).tolist():
+            slot = int(slots[row])
+            peer = self._peer_of(slot)
+            if peer is None and not sealed[row]:
+                continue
+            pdu = b""
+            if peer is not None and sealed[row]:
+                pdu = self._opened(peer, incoming.payloads[row, : sizes[row]].tobytes(), slot)
+            if not pdu:
+                known[row] = False
+                continue
+            sizes[row] = len(pdu)
+            incoming.payloads[row, : len(pdu)] = np.frombuffer(pdu, np.uint8)
+
+    def _opened(self, peer: Peer, datagram: bytes, slot: int) -> bytes:
+        """The PDU in an authentic answer to the slot's request, else nothing."""
+        try:
+            number, pdu = peer.open(datagram)
+        except (
+            SnmpError
+        ):  # the peer counts why; what it learned (the agent's time) lets the next attempt succeed
+            self.counts["refused"] += 1
+            self.again.append(slot)
+            return b""
+        at = 4 + (pdu[1] & 0x7F if pdu[1] > 0x7F else 0)
+        if number != self._slots.id_of(slot) or pdu[at : at + 4] != number.to_bytes(4, "big"):
+            self.counts["refused"] += 1
+            return b""
+        return pdu
+
+    def _compare(self, incoming: Incoming, rows: Ints, slots: Ints, sizes: Sizes) -> Answers:
+        """What the replies of these rows are, the numbers of the good ones stored."""
+        replies = incoming.payloads.view(np.uint64)
+        good, left = [], rows
+        for kept in range(LAYOUTS_KEPT):
+            if not len(left):
+                break
+            mine = slots[left]
+            layouts = self._slots.layouts[mine, kept]
+            if kept and not layouts.any():
+                break
+            some = replies[: len(left)] if len(left) == left[-1] + 1 else replies[left]
+            fits = self._layouts.fits(layouts, some, sizes[left])
+            if kept == 0 and fits.all():
+                self._keep(mine, layouts, replies, left)
+                good.append(mine)
+                left = left[:0]
+            elif fits.any():
+                self._keep(mine[fits], layouts[fits], replies, left[fits])
+                self._slots.prefer(mine[fits], kept)
+                good.append(mine[fits])
+                left = left[~fits]
+        plain = self._read_plainly(incoming, left, slots, sizes)
+        good += [plain.good]
+        return Answers(np.concatenate(good), plain.odd)
+
+    def _read_plainly(self, incoming: Incoming, rows: Ints, slots: Ints, sizes: Sizes) -> Answers:
+        """Replies that fit no layout: learn those that say what is expected in other lengths."""
+        learned: list[int] = []
+        odd: list[int] = []
+        cut = incoming.cut(len(sizes)) if len(rows) else ()
+        for row in rows.tolist():
+            slot = int(slots[row])
+            data = incoming.payloads[row, : sizes[row]].tobytes()
+            try:
+                shape = read_pdu(data) if self._peer_of(slot) else read_message(data)
+            except (
+                BerError
+            ):  # as good as lost: the request is sent again, and in the end the device is read plainly
+                if not cut[row]:
+                    self.counts["malformed"] += 1
+                    continue
+                shape = None
+            (learned if shape is not None and self._learn(shape, slot) else odd).append(row)
+        self.counts["odd"] += len(odd)
+        self.counts["learned"] += len(learned)
+        good = np.array(learned, np.int64)
+        if len(good):
+            self._keep(
+                slots[good], self._slots.layouts[slots[good], 0], incoming.payloads.view(np.uint64), good
+            )
+        return Answers(slots[good], slots[np.array(odd, np.int64)])
+
+    def _learn(self, shape: Shape, slot: int) -> bool:
+        """Remember another shape of a reply; False when it says something else than expected, or cannot be one."""
+        request = self._slots.request[slot]
+        if request is None or not as_expected(request, shape):
+            return False
+        number = self._slots.id_of(slot).to_bytes(4, "big")
+        if shape.data[shape.request_id_at : shape.request_id_at + 4] != number:
+            return False
+        layout = self._layouts.learn(shape, [at for at, _ in request.tails])
+        if layout == NO_LAYOUT:
+            return False
+        if request.measured:
+            self._slots.cells[slot, NUMBERS : NUMBERS + len(request.measured)] = text_numbers(request, shape)
+        self._layouts.forget([self._slots.remember(slot, layout)])
+        return True
+
+    def _peer_of(self, slot: int) -> Peer | None:
+        return self._peers.get(int(self._slots.device[slot]))
+
+    def _keep(self, slots: Ints, layouts: Ints, replies: npt.NDArray[np.uint64], rows: Ints) -> None:
+        numbers = self._layouts.numbers(layouts, replies, rows)
+        self._slots.cells[slots, : numbers.shape[1]] = numbers
+
+
+def _runs(slots: Ints, devices: Ints, lengths: npt.NDArray[np.uint64]) -> tuple[Ints, Ints]:
+    """Where runs of neighbouring slots of one device and one length begin, and how long they are."""
+    begin = np.ones(len(slots), np.bool_)
+    begin[1:] = (np.diff(slots) != 1) | (np.diff(devices) != 0) | (lengths[1:] != lengths[:-1])
+    begins = np.flatnonzero(begin)
+    counts = np.diff(np.append(begins, len(slots)))
+    if counts.max(initial=0) > SEGMENTS:
+        begin |= (np.arange(len(slots)) - np.repeat(begins, counts)) % SEGMENTS == 0
+        begins = np.flatnonzero(begin)
+        counts = np.diff(np.append(begins, len(slots)))
+    return begins, counts

@@ -1,0 +1,142 @@
+"""Remembered shapes of replies: octets that must not differ, and where the numbers are. Numpy over many replies.
+
+A reply fits a layout when it has its length and every octet outside the request id and the numbers is the same. A
+number is read from the two words around its eight last octets. Layout 0 fits nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Final, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from collectors.snmp.batch.shape import Shape
+from collectors.snmp.ber import COUNTER64, INTEGER, NUMERIC
+
+Bools: TypeAlias = npt.NDArray[np.bool_]
+Ints: TypeAlias = npt.NDArray[np.int64]
+Floats: TypeAlias = npt.NDArray[np.float64]
+Words: TypeAlias = npt.NDArray[np.uint64]
+
+REPLY_BYTES: Final = 1536  # one Ethernet frame's payload and some; a longer reply does not fit a layout
+REPLY_WORDS: Final = REPLY_BYTES // 8
+NUMBERS: Final = 64  # at most so many numbers a reply
+NO_LAYOUT: Final = 0
+_EIGHT = np.arange(1, 9)
+_IS_NUMERIC: Final = np.isin(np.arange(256), list(NUMERIC))
+# The octets of a number that count, by tag: agents pad 32-bit types with their sign.
+_OCTETS: Final = np.where(np.isin(np.arange(256), [INTEGER, COUNTER64]), 8, 4)
+_ALL = np.uint64(0xFFFF_FFFF_FFFF_FFFF)
+
+
+class Layouts:
+    """All layouts of a process. `fits` and `numbers` work on arrays of replies, `learn` and `forget` on single ones."""
+
+    def __init__(self, capacity: int = 1024) -> None:
+        self._free: list[int] = []
+        self._made = 1
+        self._masks: Words = np.zeros((capacity, REPLY_WORDS), np.uint64)
+        self._octets: Words = np.zeros((capacity, REPLY_WORDS), np.uint64)
+        self._lengths = np.full(capacity, -1, np.int32)
+        self._word = np.zeros((capacity, NUMBERS), np.int32)
+        self._bit = np.zeros((capacity, NUMBERS), np.uint8)
+        self._narrow = np.zeros((capacity, NUMBERS), np.uint8)
+        self._unsigned = np.zeros((capacity, NUMBERS), np.bool_)
+        self._width = np.zeros(capacity, np.int32)
+
+    def __len__(self) -> int:
+        return self._made - 1 - len(self._free)
+
+    def learn(self, shape: Shape, loose: Collection[int] = ()) -> int:
+        """A layout for replies of this shape, or NO_LAYOUT when they are too long or have too many numbers. The values
+        of the varbinds in `loose` may be anything of their length, and are no numbers.
+        """
+        data = shape.data
+        tags = np.frombuffer(shape.tags, np.uint8)
+        numeric = _IS_NUMERIC[tags]
+        numeric[list(loose)] = False
+        ends = np.array(shape.ends)[numeric]
+        sizes = ends - np.array(shape.starts)[numeric]
+        sizes = np.minimum(sizes, _OCTETS[tags[numeric]])
+        count = len(ends)
+        if len(data) > REPLY_BYTES or count > NUMBERS or sizes.min(initial=1) < 1:
+            return NO_LAYOUT
+        number = self._free.pop() if self._free else self._next()
+        mask = self._masks[number].view(np.uint8)
+        mask[: len(data)] = 0xFF
+        mask[len(data) :] = 0
+        mask[shape.request_id_at : shape.request_id_at + 4] = 0
+        mask[(ends[:, None] - _EIGHT)[sizes[:, None] >= _EIGHT]] = 0
+        for at in loose:
+            mask[shape.starts[at] : shape.ends[at]] = 0
+        octets = self._octets[number].view(np.uint8)
+        octets[: len(data)] = np.frombuffer(data, np.uint8)
+        octets[len(data) :] = 0
+        octets &= mask
+        ends -= 8
+        self._word[number, :count] = ends >> 3
+        self._bit[number, :count] = (ends & 7) << 3
+        self._narrow[number, :count] = 64 - 8 * sizes
+        self._unsigned[number, :count] = tags[numeric] != INTEGER
+        self._width[number] = count
+        self._lengths[number] = len(data)
+        return number
+
+    def forget(self, numbers: Sequence[int]) -> None:
+        """Give layouts back."""
+        for number in numbers:
+            if number != NO_LAYOUT:
+                self._lengths[number] = -1
+                self._free.append(number)
+
+    def fits(self, layouts: Ints, replies: Words, sizes: Ints) -> Bools:
+        """Whether reply [i] (a row of REPLY_WORDS words, `sizes` [i] octets of it filled) has layout [i]."""
+        differ = self._octets.take(layouts, 0)
+        np.bitwise_xor(differ, replies, out=differ)
+        np.bitwise_and(differ, self._masks.take(layouts, 0), out=differ)
+        same = np.bitwise_or.reduce(differ, 1) == 0
+        same &= self._lengths.take(layouts) == sizes
+        return np.asarray(same)
+
+    def numbers(self, layouts: Ints, replies: Words, rows: Ints) -> Floats:
+        """The numbers [i, :] of reply rows [i] with layout [i]; behind a layout's own numbers there is rubbish."""
+        width = int(self._width.take(layouts).max(initial=0))
+        flat = replies.reshape(-1)
+        word = self._word.take(layouts, 0)[:, :width].astype(np.int64)
+        word += (rows * REPLY_WORDS)[:, None]
+        bit = self._bit.take(layouts, 0)[:, :width].astype(np.uint64)
+        low = flat.take(word, mode="clip")
+        word += 1
+        high = flat.take(word, mode="clip")
+        low >>= bit
+        np.subtract(np.uint64(64), bit, out=bit)
+        high <<= bit  # numpy shifts by 64 to nothing
+        low |= high
+        low.byteswap(True)
+        narrow = self._narrow.take(layouts, 0)[:, :width]
+        low <<= narrow
+        signed = low.view(np.int64)
+        signed >>= narrow
+        found = signed.astype(np.float64)
+        negative = signed < 0
+        if negative.any():
+            negative &= self._unsigned.take(layouts, 0)[:, :width]
+            wide = low & (_ALL >> narrow)
+            np.copyto(found, wide.astype(np.float64), where=negative)
+        return found
+
+    def _next(self) -> int:
+        if self._made == len(self._lengths):
+            self._grow()
+        self._made += 1
+        return self._made - 1
+
+    def _grow(self) -> None:
+        for name in ("_masks", "_octets", "_lengths", "_word", "_bit", "_narrow", "_unsigned", "_width"):
+            array = getattr(self, name)
+            longer = np.zeros((2 * len(array), *array.shape[1:]), array.dtype)
+            longer[: len(array)] = array
+            setattr(self, name, longer)
+        self._lengths[self._made :] = -1

@@ -1,0 +1,236 @@
+"""From what a device said once to the requests that ask for the same again. Pure.
+
+Every object is asked for by its predecessor (GETNEXT, GETBULK), so that a row that came or went shows in the very next
+reply. Tables with many cells are asked for by GETBULK, a block of rows of all columns with the same rows at a time;
+the last block also looks behind the last row. Single cells share requests. SNMPv1 has GETNEXT only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from collectors.snmp.batch.layouts import NUMBERS
+from collectors.snmp.batch.request import (
+    REQUEST_BYTES,
+    TEXT_NUMBERS,
+    Envelope,
+    Expected,
+    Request,
+    make_request,
+)
+from collectors.snmp.ber import (
+    COUNTER64,
+    EMPTY,
+    NUMERIC,
+    Oid,
+    Typed,
+    decode_oid,
+    encode_oid,
+)
+from collectors.snmp.message import GET_BULK, GET_NEXT, V1
+
+FULL_REPLY: Final = 1400  # octets of varbinds in a reply: one Ethernet frame with its headers
+LEAST_REPLY: Final = 300  # below this an agent is read plainly
+_VARBIND: Final = 8  # tags and lengths of one varbind
+_NUMBER_BYTES: Final[Mapping[int, int]] = {**dict.fromkeys(NUMERIC, 4), COUNTER64: 7}  # of a usual number
+_REQUEST_ROOM: Final = REQUEST_BYTES - 200  # SNMPv3's headers and the other PDU fields need the rest
+_COLUMNS: Final = 16
+_FEW: Final = 12  # a table with at most so many cells is not worth a request of its own
+_BEHIND: Final = 0xFFFFFFFF
+
+Columns = Mapping[Oid, Mapping[bytes, Typed]]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The requests of a device; `cells` tells for each object the request and the cell of its number there."""
+
+    requests: tuple[Request, ...]
+    cells: Mapping[Oid, tuple[int, int]]
+
+
+@dataclass(slots=True)
+class _Draft:
+    """A request being filled."""
+
+    asked: list[Oid] = field(default_factory=list)
+    expected: list[Expected] = field(default_factory=list)
+    columns: list[Oid] = field(default_factory=list)
+    rows: int = 0
+    request_bytes: int = 0
+    reply_bytes: int = 0
+    numbers: int = 0
+    texts: int = 0
+
+
+def make_plan(
+    envelope: Envelope | None,
+    scalars: Mapping[Oid, Typed],
+    columns: Columns,
+    measured: frozenset[Oid] = frozenset(),
+    reply_bytes: int = FULL_REPLY,
+) -> Plan:
+    """The plan for a device that said this; texts of objects in `measured` are read as numbers. An object whose text
+    is measured, or that is too large, is simply not the plan's: it has no cell. `envelope` None means SNMPv3.
+    """
+    bulk = envelope is None or envelope.version != V1
+    drafts: list[_Draft] = []
+    singles = [(_before(oid), _expected(oid, typed, measured)) for oid, typed in scalars.items()]
+    for group in _groups(columns):
+        rows = list(columns[group[0]])
+        if bulk and len(rows) * len(group) > _FEW:
+            drafts += _blocks(group, rows, columns, measured, reply_bytes)
+        else:
+            singles += _single_cells(group, rows, columns, measured)
+    drafts = [*_packed(singles, reply_bytes), *drafts]
+    requests = []
+    cells: dict[Oid, tuple[int, int]] = {}
+    for number, draft in enumerate(drafts):
+        requests.append(_request(envelope, draft, bulk=bulk))
+        cells.update({oid: (number, cell) for oid, cell in _cells(draft.expected)})
+    return Plan(tuple(requests), cells)
+
+
+def _request(envelope: Envelope | None, draft: _Draft, *, bulk: bool) -> Request:
+    asked = [*draft.asked, *draft.columns]
+    if not bulk:
+        return make_request(envelope, GET_NEXT, asked, draft.expected)
+    return make_request(
+        envelope,
+        GET_BULK,
+        asked,
+        draft.expected,
+        non_repeaters=len(draft.asked),
+        max_repetitions=draft.rows,
+    )
+
+
+def _cells(expected: Sequence[Expected]) -> Iterator[tuple[Oid, int]]:
+    """The cell of each number of a reply: numbers in order, then the texts that are numbers."""
+    number, text = 0, NUMBERS
+    for one in expected:
+        if one.measured:
+            yield one.oid, text
+            text += 1
+        elif one.tag in NUMERIC:
+            yield one.oid, number
+            number += 1
+
+
+def _groups(columns: Columns) -> list[list[Oid]]:
+    """Columns with the very same rows, which one request can ask for together."""
+    found: dict[tuple[bytes, ...], list[Oid]] = {}
+    for column, rows in columns.items():
+        if rows:
+            found.setdefault(tuple(rows), []).append(column)
+    return [group[at : at + _COLUMNS] for group in found.values() for at in range(0, len(group), _COLUMNS)]
+
+
+def _blocks(
+    group: Sequence[Oid], rows: Sequence[bytes], columns: Columns, measured: frozenset[Oid], reply_bytes: int
+) -> list[_Draft]:
+    """Requests for all rows of columns, as many rows at a time as fit a reply."""
+    draft = _Draft(columns=list(group))
+    drafts = [draft]
+    for at, row in enumerate(rows):
+        cells = [_expected(column + row, columns[column][row], measured) for column in group]
+        if draft.rows and not _has_room(draft, cells, reply_bytes):
+            draft = _Draft(columns=[column + rows[at - 1] for column in group])
+            drafts.append(draft)
+        if not draft.rows and not _has_room(draft, cells, reply_bytes):
+            return _narrower(group, rows, columns, measured, reply_bytes)
+        _add(draft, cells)
+        draft.rows += 1
+    last = drafts[-1]
+    last.asked.append(group[0] + rows[-1])
+    last.expected.insert(0, Expected(group[0], tail=True))
+    return drafts
+
+
+def _narrower(
+    group: Sequence[Oid], rows: Sequence[bytes], columns: Columns, measured: frozenset[Oid], reply_bytes: int
+) -> list[_Draft]:
+    """The same with fewer columns at a time; a column of which one cell is too large alone is left out."""
+    if len(group) == 1:
+        return []
+    half = len(group) // 2
+    return [
+        draft
+        for part in (group[:half], group[half:])
+        for draft in _blocks(part, rows, columns, measured, reply_bytes)
+    ]
+
+
+def _single_cells(
+    group: Sequence[Oid], rows: Sequence[bytes], columns: Columns, measured: frozenset[Oid]
+) -> Iterator[tuple[Oid, Expected]]:
+    for column in group:
+        before = column
+        for row in rows:
+            yield before, _expected(column + row, columns[column][row], measured)
+            before = column + row
+        yield before, Expected(column, tail=True)
+
+
+def _packed(singles: Sequence[tuple[Oid, Expected]], reply_bytes: int) -> list[_Draft]:
+    """Requests for single cells, as many in one as fit."""
+    drafts: list[_Draft] = []
+    for before, one in singles:
+        if not drafts or not _has_room(drafts[-1], [one], reply_bytes):
+            drafts.append(_Draft())
+            if not _has_room(drafts[-1], [one], reply_bytes):
+                drafts.pop()
+                continue
+        _add(drafts[-1], [one])
+        drafts[-1].asked.append(before)
+        drafts[-1].request_bytes += len(before) + _VARBIND
+    return drafts
+
+
+def _has_room(draft: _Draft, cells: Sequence[Expected], reply_bytes: int) -> bool:
+    numbers, texts = _counts(cells)
+    columns = sum(len(column) + _VARBIND for column in draft.columns)
+    return (
+        draft.reply_bytes + sum(map(_size, cells)) <= reply_bytes
+        and draft.numbers + numbers <= NUMBERS
+        and draft.texts + texts <= TEXT_NUMBERS
+        and draft.request_bytes + columns + sum(len(one.oid) + _VARBIND for one in cells[:1]) <= _REQUEST_ROOM
+    )
+
+
+def _add(draft: _Draft, cells: Sequence[Expected]) -> None:
+    numbers, texts = _counts(cells)
+    draft.expected += cells
+    draft.reply_bytes += sum(map(_size, cells))
+    draft.numbers += numbers
+    draft.texts += texts
+
+
+def _counts(cells: Sequence[Expected]) -> tuple[int, int]:
+    texts = sum(one.measured for one in cells)
+    return sum(one.tag in NUMERIC for one in cells), texts
+
+
+def _size(one: Expected) -> int:
+    """Octets of a varbind in a reply, with room to grow; a tail is taken to be some counter."""
+    if one.tail:
+        return len(one.oid) + 24
+    return len(one.oid) + len(one.content) + _VARBIND + (_NUMBER_BYTES.get(one.tag, 0))
+
+
+def _expected(oid: Oid, typed: Typed, measured: frozenset[Oid]) -> Expected:
+    tag, value = typed
+    if tag in NUMERIC:
+        return Expected(oid, tag)
+    content = b"" if tag in EMPTY or not isinstance(value, bytes) else value
+    return Expected(oid, tag, content, measured=oid in measured)
+
+
+def _before(oid: Oid) -> Oid:
+    """An OID behind which this one is the next that exists, if it exists."""
+    *parents, last = decode_oid(oid)
+    if last == 0:
+        return encode_oid(tuple(parents))
+    return encode_oid((*parents, last - 1, _BEHIND))

@@ -1,0 +1,112 @@
+"""One prepared request, and what its reply must hold to count as unchanged."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from collectors.profiles.values import number_of
+from collectors.snmp.batch.layouts import NUMBERS
+from collectors.snmp.batch.shape import Shape, said
+from collectors.snmp.ber import NUMERIC, Oid, read_header
+from collectors.snmp.message import encode_pdu, frame, request_name
+
+REQUEST_BYTES: Final = 1024
+TEXT_NUMBERS: Final = 8  # at most so many texts a reply that are read as numbers
+CELLS: Final = NUMBERS + TEXT_NUMBERS
+_SOME_ID: Final = 0x40000000  # four octets, and so is every id that replaces it
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """`data` with a request id to be replaced at `request_id_at`, and what its reply must hold: `count` varbinds with
+    the objects, types and texts hashed in `contents`, but for those in `measured`, whose text is a number, and those
+    in `tails` (position and column), which must lie behind the last row of that column.
+    """
+
+    data: bytes
+    request_id_at: int
+    count: int
+    contents: int
+    measured: tuple[int, ...] = ()
+    tails: tuple[tuple[int, Oid], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """What stands around the PDU of SNMPv1 and v2c."""
+
+    version: int
+    community: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """One varbind a reply must hold: `content` are the octets of its value, empty for a number, which may move.
+    `measured`: the text may move too, for it is a number; `tail`: whatever lies behind the last row of column `oid`.
+    """
+
+    oid: Oid
+    tag: int = 0
+    content: bytes = b""
+    measured: bool = False
+    tail: bool = False
+
+
+def make_request(
+    envelope: Envelope | None,
+    kind: int,
+    oids: Sequence[Oid],
+    expected: Sequence[Expected],
+    *,
+    non_repeaters: int = 0,
+    max_repetitions: int = 0,
+) -> Request:
+    """A request for which an unchanged agent answers `expected`; without an envelope the PDU alone (SNMPv3)."""
+    names = b"".join([request_name(oid) for oid in oids])
+    data = encode_pdu(kind, _SOME_ID, non_repeaters, max_repetitions, names)
+    request_id_at = read_header(data, 0, len(data))[1] + 2
+    if envelope is not None:
+        bare = len(data)
+        data = frame(
+            envelope.version, envelope.community, kind, _SOME_ID, non_repeaters, max_repetitions, names
+        )
+        request_id_at += len(data) - bare
+    measured = tuple(at for at, one in enumerate(expected) if one.measured)
+    if len(measured) > TEXT_NUMBERS:
+        raise ValueError(f"{len(measured)} texts read as numbers in one request")
+    contents = hash(
+        b"".join(
+            said(one.oid, one.tag, None if one.measured or one.tag in NUMERIC else one.content)
+            for one in expected
+            if not one.tail
+        )
+    )
+    tails = tuple((at, one.oid) for at, one in enumerate(expected) if one.tail)
+    return Request(data, request_id_at, len(expected), contents, measured, tails)
+
+
+def as_expected(request: Request, shape: Shape) -> bool:
+    """Whether a reply says what the request expects, whatever its numbers are."""
+    if shape.error_status or len(shape.said) != request.count:
+        return False
+    parts = shape.said
+    if request.tails or request.measured:
+        parts = parts.copy()
+        for at, column in request.tails:
+            if parts[at][2:].startswith(column):
+                return False
+            parts[at] = b""
+        for at in request.measured:
+            parts[at] = parts[at][: parts[at][1] + 3]
+    return request.contents == hash(b"".join(parts))
+
+
+def text_numbers(request: Request, shape: Shape) -> list[float]:
+    """The numbers in the texts that are read as such, NaN where there is none."""
+    found = []
+    for at in request.measured:
+        number = number_of((shape.tags[at], shape.value(at)))
+        found.append(float("nan") if number is None else number)
+    return found
