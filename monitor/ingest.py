@@ -121,7 +121,9 @@ class Ingest:
         return {"version": digest, **body}
 
     def _own(self, batch: list[tuple[str, Event]], collectors: str) -> list[tuple[str, Event]]:
-        """What a token bound to collectors may say: their heartbeats, and events of the sites they serve."""
+        """What a token bound to collectors may say: their heartbeats, what concerns no site (traps from unknown
+        addresses; only those who see the whole city see it), and events of the sites they serve.
+        """
         if not collectors:
             return batch
         names = frozenset(collectors.split(","))
@@ -129,7 +131,8 @@ class Ingest:
         sites = {str(s.id) for s in inventory.sites.values() if s.collector in names}
 
         def own(event: Event) -> bool:
-            if event.get("event.dataset") == HEARTBEAT:
+            placeless = not event.get("zhishou.site") and not event.get("zhishou.device")
+            if event.get("event.dataset") == HEARTBEAT or placeless:
                 return event.get("zhishou.collector") in names
             device = inventory.devices.get(DeviceId(str(event.get("zhishou.device") or "")))
             return event.get("zhishou.site") in sites and (device is None or device.site in sites)

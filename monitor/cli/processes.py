@@ -171,7 +171,9 @@ def _collector(settings: Settings, token_file: str) -> Child:
         sys.executable, "-m", "monitor.cli", "collect", "--core", f"{scheme}://{settings.listen}", "--id", COLLECTOR,
         "--token-file", token_file, "--data", str(settings.folder / "collector"),
     ]  # fmt: skip
-    return Child("collector", argv, after=str(settings.socket_path))
+    # It has a data folder of its own: what our settings file says about receivers must be handed over.
+    environ = {key: value for key, value in _environment(settings).items() if key.startswith("ZHISHOU_TRAP_")}
+    return Child("collector", argv, environ, after=str(settings.socket_path))
 
 
 def _environment(settings: Settings) -> dict[str, str]:

@@ -15,7 +15,7 @@ from monitor.ingest import build
 from monitor.inventory.document import parse_document
 from monitor.inventory.file import check_inventory
 from monitor.inventory.plan import apply
-from monitor.model import WHOLE_CITY, Device
+from monitor.model import WHOLE_CITY, Device, Scope, SiteId
 from monitor.service import Runtime
 from tests.conftest import NOON
 from tests.monitor.test_inventory import TEXT
@@ -121,3 +121,12 @@ def test_a_clock_ahead_does_not_freeze_a_status(client: FlaskClient, runtime: Ru
     client.post("/api/v1/ingest/events", data=poll("2", up=False, at=NOON))
     status = runtime.directory.statuses(WHOLE_CITY, "H001-SW-1")[0]
     assert (status.up, status.checked_at) == (False, NOON)
+
+
+def test_what_concerns_no_site_is_taken_from_the_collector_it_names(client: FlaskClient, runtime: Runtime) -> None:
+    event = {"@timestamp": NOON, "event.dataset": "zhishou.trap", "zhishou.collector": "core", "message": "m"}
+    for sender, key in (("other", "a"), ("core", "b")):
+        body = json.dumps({"id": key, "event": event})
+        client.post("/api/v1/ingest/events", data=body, headers={"X-Zhishou-Collector": sender})
+    assert len(runtime.events.search(EventQuery(0, NOON + 10), WHOLE_CITY)) == 1
+    assert runtime.events.search(EventQuery(0, NOON + 10), Scope(frozenset({SiteId("H001")}))) == []
