@@ -28,9 +28,10 @@ _SUFFIXES: Final = (".yml", ".yaml")
 
 @dataclass(frozen=True, slots=True)
 class Library:
-    """`profiles` by name, resolved; `sources` says which file each is from; `problems` what was left out."""
+    """Everything there is. `raws` are the profiles before `extends`, `sources` their files, `problems` what is left out."""
 
     profiles: Mapping[str, Profile]
+    raws: Mapping[str, RawProfile]
     files: ModuleFile
     sources: Mapping[str, Path]
     problems: tuple[InputError, ...] = ()
@@ -125,11 +126,11 @@ def _resolved(shelf: _Shelf) -> Library:
         for name, (raw, _) in shelf.modules.items()
         if name not in shelf.ours and name not in own  # a profile proper goes before a module of its name
     }
-    profiles = resolve({**modules, **shelf.ours, **own}.values())
+    raws = {**modules, **shelf.ours, **own}
     sources = {name: path for name, (_, path) in shelf.modules.items() if name in modules}
     sources |= {name: SHIPPED / f"{name}.yml" for name in shelf.ours}
     sources |= {name: shelf.sources[name] for name in own}
-    return Library(profiles, shelf.files, sources, tuple(shelf.problems))
+    return Library(resolve(raws.values()), raws, shelf.files, sources, tuple(shelf.problems))
 
 
 def _closure(name: str, shelf: _Shelf) -> dict[str, RawProfile]:

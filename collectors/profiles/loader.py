@@ -332,6 +332,12 @@ def _check_names(module: Module, place: _Place) -> None:
     defined = [alias for group in groups for alias in group]
     if doubles := {alias for alias in defined if defined.count(alias) > 1 or alias == INDEX}:
         raise place.error(f"{', '.join(sorted(doubles))} is defined twice")
+    if unknown := aliases_used(module) - set(defined) - {INDEX}:
+        raise place.error(f"{', '.join(sorted(unknown))} is not defined in module {module.name}")
+
+
+def aliases_used(module: Module) -> set[str]:
+    """Every alias that something of a module refers to."""
     used = {item.source for item in module.maps.values()} | set(module.absent)
     used |= {item.source for item in module.extracts.values()}
     for lookup in module.lookups.values():
@@ -343,5 +349,4 @@ def _check_names(module: Module, place: _Place) -> None:
             used |= formula.names
         for template in (*emit.name, *emit.texts.values(), *emit.labels.values()):
             used |= {alias for _, alias in template.parts if alias}
-    if unknown := used - set(defined) - {INDEX}:
-        raise place.error(f"{', '.join(sorted(unknown))} is not defined in module {module.name}")
+    return used
