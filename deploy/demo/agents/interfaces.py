@@ -25,6 +25,7 @@ class Port:
     alias: str
     mbps: int
     load: float
+    kind: int = 6  # ifType: 6 Ethernet, 161 aggregate, 53 VLAN
 
 
 def system_rows(name: str, description: str, object_identity: str, location: str, t: float) -> list[Row]:
@@ -58,7 +59,7 @@ def interface_rows(device: str, ports: Sequence[Port], t: float, faults: Mapping
         rows += [
             ((*IF, 1, i), INT, i),
             ((*IF, 2, i), STR, port.name.encode()),
-            ((*IF, 3, i), INT, 6),
+            ((*IF, 3, i), INT, port.kind),
             ((*IF, 4, i), INT, 1500),
             ((*IF, 5, i), GAUGE, min(port.mbps * 1_000_000, 2**32 - 1)),
             ((*IF, 6, i), STR, mac),

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from deploy.demo.agents.interfaces import Port, interface_rows, system_rows
+from deploy.demo.agents.interfaces import interface_rows, system_rows
+from deploy.demo.agents.neighbours import neighbour_rows
+from deploy.demo.agents.ports import ports_of
 from deploy.demo.agents.tree import INT, STR, Row, oid, seed
 from deploy.demo.city import DemoDevice
 from deploy.demo.faults import Effect
@@ -36,7 +38,8 @@ def huawei(device: DemoDevice, t: float, faults: Mapping[Effect, float]) -> list
     rows = system_rows(
         device.id, HUAWEI_DESCR.format(hardware=device.hardware), object_identity, device.location, t
     )
-    rows += interface_rows(device.id, _ports(device), t, faults)
+    rows += interface_rows(device.id, ports_of(device), t, faults)
+    rows += neighbour_rows(device)
     rows += _entities(device, "V200R021C10SPC600")
     memory = round(between(t, 44, 52, seed(device.id) + 7))
     rows += [
@@ -62,7 +65,8 @@ def h3c(device: DemoDevice, t: float, faults: Mapping[Effect, float]) -> list[Ro
     rows = system_rows(
         device.id, H3C_DESCR.format(hardware=device.hardware), object_identity, device.location, t
     )
-    rows += interface_rows(device.id, _ports(device), t, faults)
+    rows += interface_rows(device.id, ports_of(device), t, faults)
+    rows += neighbour_rows(device)
     rows += _entities(device, "7.1.070 Release 6318P01")
     rows += [
         ((*H3C_STATE, 6, BOARD), INT, _cpu(device, t, faults)),
@@ -95,35 +99,3 @@ def _entities(device: DemoDevice, software: str) -> list[Row]:
             ((*ENTITY, 13, index), STR, device.hardware.encode() if index == CHASSIS else b""),
         ]
     return rows
-
-
-def _ports(device: DemoDevice) -> list[Port]:
-    if device.role == "uplink":
-        return [
-            Port(1, "GigabitEthernet0/0/0", "上联 市卫生专网", 1000, 0.16),
-            Port(2, "GigabitEthernet0/0/1", "下联 核心交换机", 1000, 0.17),
-            Port(3, "GigabitEthernet0/0/2", "备用", 1000, 0.0),
-        ]
-    if device.role == "core":
-        return [
-            Port(1, "XGigabitEthernet1/0/1", "上联 专网出口路由器", 10000, 0.03),
-            Port(2, "Eth-Trunk11", "HIS 服务器区", 20000, 0.06),
-            Port(3, "Eth-Trunk12", "PACS 影像存储", 20000, 0.14),
-            Port(4, "Eth-Trunk1", "核心互联", 40000, 0.04),
-            *(Port(4 + n, f"GigabitEthernet3/0/{n}", f"{n} 号弱电间接入", 1000, 0.09) for n in range(1, 9)),
-        ]
-    if device.role == "firewall":
-        return [
-            Port(1, "GigabitEthernet1/0/0", "上联 出口", 1000, 0.12),
-            Port(2, "GigabitEthernet1/0/1", "内网", 1000, 0.12),
-            Port(3, "GigabitEthernet1/0/2", "DMZ", 1000, 0.04),
-            Port(4, "GigabitEthernet1/0/3", "", 1000, 0.0),
-        ]
-    number = int(device.id.rsplit("-", 1)[1])
-    return [
-        Port(1, "Ten-GigabitEthernet1/0/25", "上联 核心交换机", 10000, 0.02),
-        *(
-            Port(1 + n, f"GigabitEthernet1/0/{n}", f"{number} 号楼 {n} 号点位", 1000, 0.02 if n % 3 else 0.0)
-            for n in range(1, 13)
-        ),
-    ]
