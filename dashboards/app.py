@@ -10,6 +10,7 @@ from flask import Flask, g, request
 from werkzeug.routing import IntegerConverter, Map
 
 from dashboards import core, health, i18n, live, proxy, scope, security
+from dashboards.api.discovery import blueprint as api_discovery
 from dashboards.api.routes import blueprint as api
 from dashboards.backend import Backend, build_backend
 from dashboards.console import register_pages
@@ -44,6 +45,7 @@ def create_app(settings: Settings | None = None, backend: Backend | None = None)
     security.install_errors(app)
     register_pages(app)
     app.register_blueprint(api)
+    app.register_blueprint(api_discovery)
     app.register_blueprint(health.blueprint)
     live.install(app, backend)
     core.install(app, backend)

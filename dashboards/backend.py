@@ -11,6 +11,7 @@ from monitor.audit import AuditLog
 from monitor.clock import Clock, SystemClock
 from monitor.credentials import Credentials
 from monitor.directory import Directory
+from monitor.discovery.rooms import Discovery, open_discovery
 from monitor.events.interface import EventStore
 from monitor.facts import FactStore
 from monitor.identity.sessions import Sessions
@@ -46,6 +47,7 @@ class Backend:
     tokens: Tokens
     audit: AuditLog
     credentials: Credentials
+    discovery: Discovery
 
 
 def build_backend(settings: Settings) -> Backend:
@@ -78,4 +80,5 @@ def build_backend(settings: Settings) -> Backend:
         tokens=Tokens(database, clock),
         audit=audit,
         credentials=credentials,
+        discovery=open_discovery(database, directory, credentials, audit, clock),
     )

@@ -23,6 +23,7 @@ _PAGES = (
         (
             ("sites.index", "site", _l("机构"), Permission.VIEW),
             ("devices.index", "device", _l("资产"), Permission.VIEW),
+            ("discovery.page", "search", _l("资产发现"), Permission.VIEW),
             ("services.index", "service", _l("业务系统"), Permission.VIEW),
             ("events.index", "events", _l("日志事件"), Permission.VIEW),
         ),

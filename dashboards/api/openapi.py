@@ -12,6 +12,7 @@ from werkzeug.routing import Rule
 from dashboards.api.declare import DEFAULT_LIMIT, MAX_LIMIT, Declaration, declaration_of
 from dashboards.condition import Notice
 from dashboards.scope import PUBLIC, access_of
+from monitor.discovery.interface import ChangeView, ProposalView, RangeView, ScanView
 from monitor.jobs import JobView
 from monitor.metrics.condition import StoreReport
 from monitor.model import Device, Site
@@ -28,6 +29,10 @@ _SCHEMAS: dict[str, type] = {
     "Engagement": EngagementView,
     "Job": JobView,
     "Notice": Notice,
+    "Scan": ScanView,
+    "Range": RangeView,
+    "Proposal": ProposalView,
+    "Change": ChangeView,
     "StoreReport": StoreReport,
 }
 _EXTRA = {
@@ -146,6 +151,12 @@ def _schemas() -> dict[str, Any]:
             },
         },
         "Done": {"type": "object", "properties": {"id": {"type": "integer"}}},
+        "Scans": _numbers("scans"),
+        "Numbers": _numbers("ids"),
+        "Devices": {
+            "type": "object",
+            "properties": {"devices": {"type": "array", "items": {"type": "string"}}},
+        },
         "Condition": {
             "type": "object",
             "properties": {
@@ -159,6 +170,10 @@ def _schemas() -> dict[str, Any]:
         properties |= {key: {"type": value} for key, value in _EXTRA.get(name, {}).items()}
         schemas[name] = {"type": "object", "properties": properties}
     return schemas
+
+
+def _numbers(name: str) -> dict[str, Any]:
+    return {"type": "object", "properties": {name: {"type": "array", "items": {"type": "integer"}}}}
 
 
 def _property(annotation: str) -> dict[str, Any]:

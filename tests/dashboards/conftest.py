@@ -22,6 +22,7 @@ from monitor.clock import ManualClock
 from monitor.credentials import Credentials
 from monitor.database import Database, sqlite_database
 from monitor.directory import Directory
+from monitor.discovery.rooms import open_discovery
 from monitor.events.sqlite import SqliteEvents
 from monitor.facts import FactStore
 from monitor.identity.roles import Role
@@ -94,6 +95,7 @@ def stands_on(
         tokens=Tokens(database, clock),
         audit=audit,
         credentials=credentials,
+        discovery=open_discovery(database, directory, credentials, audit, clock),
     )
     events.close()
 

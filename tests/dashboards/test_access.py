@@ -17,7 +17,7 @@ from monitor.identity.roles import Permission, Role, permissions_of
 
 VALUES = {
     "device_id": "H001-SW-1", "site_id": "H001", "alert_id": "1", "key": "cpu", "job_id": "1", "name": "nobody",
-    "finding_id": "1", "engagement_id": "E1", "assessment_id": "1", "rest": "x", "filename": "app.css",
+    "finding_id": "1", "engagement_id": "E1", "assessment_id": "1", "scan_id": "1", "range_id": "1", "proposal_id": "1", "rest": "x", "filename": "app.css",
 }  # fmt: skip
 
 
