@@ -272,6 +272,8 @@ class Joined(SeriesSet):
         return all(one.coded for one in self._sets)
 
     def _codes(self, name: str, dictionary: Dictionary) -> Codes:
+        if not self._sets:  # a metric nobody has told of, on one side of an operator
+            return np.empty(0, np.int32)
         return np.concatenate([one.codes(name, dictionary) for one in self._sets])
 
     def names(self) -> frozenset[str]:
