@@ -28,11 +28,18 @@ class Chart:
     key: str
     title: object
     question: object
-    unit: str  # bps, percent or celsius
+    unit: str  # bps, percent, celsius, count or rate (a second)
     expressions: tuple[tuple[object, str], ...]
     low: float
     high: float | None
     threshold: float | None = None
+    compared: int = 1  # how many of the lines are drawn for last week too
+
+
+def _octets(direction: str) -> str:
+    """Bit/s from the 64-bit counters, or from the old ones of an agent that has no others."""
+    wide, narrow = f"ifHC{direction}Octets", f"if{direction}Octets"
+    return f"sum(rate({wide}{{{{{{m}}}}}}[{{w}}s])) * 8 or sum(rate({narrow}{{{{{{m}}}}}}[{{w}}s])) * 8"
 
 
 CHARTS = {
@@ -42,11 +49,40 @@ CHARTS = {
         _l("够用吗？"),
         "bps",
         (
-            (_l("入"), "sum(rate(ifHCInOctets{{{m}}}[{w}s])) * 8"),
-            (_l("出"), "sum(rate(ifHCOutOctets{{{m}}}[{w}s])) * 8"),
+            (_l("入"), _octets("In")),
+            (_l("出"), _octets("Out")),
         ),
         0,
         None,
+    ),
+    "port": Chart(
+        "port",
+        _l("流量"),
+        _l("够用吗？"),
+        "bps",
+        (
+            (_l("入"), _octets("In")),
+            (_l("出"), _octets("Out")),
+        ),
+        0,
+        None,
+        compared=2,
+    ),
+    "errors": Chart(
+        "errors",
+        _l("错误与丢弃"),
+        _l("线路干净吗？"),
+        "rate",
+        (
+            (_l("入错"), "sum(rate(ifInErrors{{{m}}}[{w}s]))"),
+            (_l("出错"), "sum(rate(ifOutErrors{{{m}}}[{w}s]))"),
+            (_l("入丢"), "sum(rate(ifInDiscards{{{m}}}[{w}s]))"),
+            (_l("出丢"), "sum(rate(ifOutDiscards{{{m}}}[{w}s]))"),
+        ),
+        0,
+        None,
+        1,
+        compared=0,
     ),
     "cpu": Chart(
         "cpu",
@@ -82,6 +118,29 @@ CHARTS = {
         0,
         None,
     ),
+    "sessions": Chart(
+        "sessions",
+        _l("会话数"),
+        _l("有异常暴涨吗？"),
+        "count",
+        ((_l("并发"), "max(device_sessions{{{m}}})"),),
+        0,
+        None,
+    ),
+    "ups": Chart(
+        "ups",
+        _l("电量与负载"),
+        _l("撑得住吗？"),
+        "percent",
+        (
+            (_l("电量"), "min(ups_battery_charge_ratio{{{m}}}) * 100"),
+            (_l("负载"), "max(ups_load_ratio{{{m}}}) * 100"),
+        ),
+        0,
+        100,
+        90,
+        compared=0,
+    ),
 }
 
 
@@ -90,38 +149,42 @@ def quote(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
 
 
-def chart_data(chart: Chart, device: Device, span: str, interface: str = "") -> dict[str, object]:
-    """The lines of a chart over a range ending now, with the same hours a week ago."""
+def chart_data(
+    chart: Chart,
+    device: Device,
+    span: str,
+    own: Mapping[str, str] | None = None,
+    threshold: float | None = None,
+) -> dict[str, object]:
+    """The lines of a chart over a range ending now, with the same hours a week ago.
+
+    `own` are further labels to match (ifName, ifIndex); `threshold` takes the place of the chart's.
+    """
     length, step = RANGES.get(span, RANGES["1h"])
     # Rounded up, so that a reading of a few seconds ago is already the last point.
     end = -(-backend().clock.now_ms() // 1000 // step) * step
     start = end - length
-    matcher = f"device={quote(device.id)}"
-    if interface and chart.key == "traffic":
-        matcher += f",ifName={quote(interface)}"
+    matcher = ",".join(
+        f"{name}={quote(value)}" for name, value in {"device": device.id, **(own or {})}.items()
+    )
     times = list(range(start, end + 1, step))
-    lines = []
+    now, before = [], []
     for position, (name, expression) in enumerate(chart.expressions):
         asked = expression.format(m=matcher, w=max(300, step * 4))
-        lines.append(
-            {
-                "name": str(name),
-                "color": f"--c-{position + 1}",
-                "fill": position == 0,
-                "data": line(asked, times),
-            }
-        )
-        if position == 0:
-            before = line(asked, [t - WEEK for t in times])
-            if any(value is not None for value in before):
-                lines.append({"name": "", "color": "--c-prev", "dash": True, "data": before})
+        drawn = {"name": str(name), "color": f"--c-{position + 1}", "fill": position == 0}
+        now.append({**drawn, "data": line(asked, times)})
+        if position < chart.compared:
+            past = line(asked, [t - WEEK for t in times])
+            if any(value is not None for value in past):
+                before.append({"name": "", "color": "--c-prev", "dash": True, "data": past})
+    limit = chart.threshold if threshold is None else threshold
     return {
         "xs": times,
-        "series": lines,
+        "series": [*now, *before],
         "unit": chart.unit,
         "low": chart.low,
         "high": chart.high,
-        "thresholds": [] if chart.threshold is None else [{"y": chart.threshold}],
+        "thresholds": [] if limit is None else [{"y": limit}],
     }
 
 
@@ -131,8 +194,11 @@ def line(expression: str, times: Sequence[int]) -> list[float | None]:
     return next(iter(found.values()), [None] * len(times))
 
 
-def lines(expression: str, times: Sequence[int], label: str = "") -> dict[str, list[float | None]]:
-    """Several lines at once, by the value of a label."""
+def lines(
+    expression: str, times: Sequence[int], label: str | tuple[str, ...] = ""
+) -> dict[str, list[float | None]]:
+    """Several lines at once, by the value of a label, or of several joined by NUL."""
+    names = (label,) if isinstance(label, str) else label
     step = times[1] - times[0]
     place = {at: index for index, at in enumerate(times)}
     found = {}
@@ -141,7 +207,7 @@ def lines(expression: str, times: Sequence[int], label: str = "") -> dict[str, l
         for at_ms, value in points:
             if (index := place.get(at_ms // 1000)) is not None and math.isfinite(value):
                 values[index] = value
-        found[labels.get(label, "")] = values
+        found["\0".join(labels.get(name, "") for name in names)] = values
     return found
 
 

@@ -9,8 +9,8 @@ addEventListener('DOMContentLoaded', () => {
     for (const [size, prefix] of [[1e12, 'T'], [1e9, 'G'], [1e6, 'M'], [1e3, 'k']]) if (Math.abs(value) >= size) return `${+(value / size).toPrecision(3)} ${prefix}`;
     return String(+value.toPrecision(3));
   }
-  const words = { bps: (v) => scaled(v), percent: (v) => `${+v.toPrecision(3)}%`, celsius: (v) => `${+v.toPrecision(3)}°` };
-  const whole = { bps: (v) => `${scaled(v)}bit/s`.replace(/(\d)bit/, '$1 bit'), percent: words.percent, celsius: (v) => `${+v.toPrecision(3)} °C` };
+  const words = { bps: (v) => scaled(v), count: (v) => scaled(v), rate: (v) => scaled(v), percent: (v) => `${+v.toPrecision(3)}%`, celsius: (v) => `${+v.toPrecision(3)}°` };
+  const whole = { bps: (v) => `${scaled(v)}bit/s`.replace(/(\d)bit/, '$1 bit'), percent: words.percent, celsius: (v) => `${+v.toPrecision(3)} °C`, count: (v) => scaled(v).trim(), rate: (v) => `${scaled(v).trim()}/s` };
   function clock(seconds, span) {
     // City time, whatever the browser's zone.
     const d = new Date((seconds + 8 * 3600) * 1000);
@@ -21,7 +21,7 @@ addEventListener('DOMContentLoaded', () => {
     c.save(); c.font = `${11 * d}px ${FONT.slice(5)}`; c.lineWidth = d;
     for (const t of data.thresholds) {
       const y = u.valToPos(t.y, 'y', true);
-      if (y < top) continue;
+      if (y < top || t.y >= u.scales.y.max) continue;
       c.strokeStyle = css('--critical'); c.setLineDash([5 * d, 4 * d]); c.beginPath(); c.moveTo(left, y); c.lineTo(left + width, y); c.stroke();
       c.fillStyle = css('--critical-fg'); c.textAlign = 'left'; c.textBaseline = 'bottom'; c.fillText(whole[data.unit](t.y), left + 4 * d, y - 3 * d);
     }
@@ -48,20 +48,28 @@ addEventListener('DOMContentLoaded', () => {
     const label = el.parentElement.querySelector('[data-latest]');
     const values = data.series.flatMap((s) => s.data).filter((v) => v !== null);
     if (!values.length) { if (label) label.textContent = ''; return say(el, el.dataset.empty); }
-    if (label) {
-      const last = (s) => s.data.findLast((v) => v !== null);
-      label.textContent = data.series.filter((s) => !s.dash).map((s) => [s, last(s)]).filter(([, v]) => v !== undefined).map(([s, v]) => `${s.name} ${whole[data.unit](v)}`).join('  ');
-    }
-    el.replaceChildren();
     const span = data.xs.at(-1) - data.xs[0];
-    const top = data.high ?? Math.max(...values, ...data.thresholds.map((t) => t.y)) * 1.15 ?? 1;
+    // The newest values, or those under the pointer.
+    function tell(at) {
+      if (!label) return;
+      const pick = (s) => (at === null ? s.data.findLast((v) => v !== null) : s.data[at]);
+      const said = data.series.filter((s) => !s.dash).map((s) => [s, pick(s)]).filter(([, v]) => v !== undefined && v !== null)
+        .flatMap(([s, v], n) => [Object.assign(document.createElement('i'), { className: `sw c${n + 1}` }), `${s.name} ${whole[data.unit](v)}`]);
+      if (at !== null) said.unshift(`${span > 172800 ? clock(data.xs[at], span) + ' ' : ''}${clock(data.xs[at], 0)}`);
+      label.replaceChildren(...said);
+    }
+    tell(null);
+    el.replaceChildren();
+    // A threshold far above all values would press them flat: it is drawn once they come near.
+    const most = Math.max(...values), near = data.thresholds.map((t) => t.y).filter((y) => most * 3 >= y);
+    const top = data.high ?? (Math.max(most, ...near) * 1.15 || 1);
     const axis = { stroke: css('--c-axis'), font: FONT, grid: { stroke: css('--c-grid'), width: 1 }, ticks: { show: false }, border: { show: false } };
     new window.uPlot({
-      width: el.clientWidth, height: el.clientHeight, legend: { show: false }, cursor: { points: { size: 6 }, y: false }, padding: [8, 8, 0, 0],
-      scales: { x: { time: true }, y: { range: [data.low, top || 1] } },
+      width: el.clientWidth, height: el.clientHeight, legend: { show: false }, cursor: { points: { size: 6 }, y: false }, padding: [8, 16, 0, 0],
+      scales: { x: { time: true }, y: { range: [data.low, top] } },
       axes: [{ ...axis, size: 24, space: 56, grid: { show: false }, values: (u, v) => v.map((t) => clock(t, span)) }, { ...axis, size: 46, space: 34, values: (u, v) => v.map(words[data.unit]) }],
       series: [{}, ...data.series.map((s) => ({ stroke: css(s.color), width: s.dash ? 1 : 1.5, dash: s.dash && [4, 3], fill: s.fill ? css('--c-fill') : undefined, points: { show: false }, spanGaps: false }))],
-      plugins: [marks(data)],
+      plugins: [marks(data)], hooks: { setCursor: [(u) => tell(u.cursor.idx ?? null)] },
     }, [data.xs, ...data.series.map((s) => s.data)], el);
   }
   async function load(el) {
@@ -72,8 +80,11 @@ addEventListener('DOMContentLoaded', () => {
     } catch { if (!held.has(el)) say(el, el.dataset.error); }
   }
   const all = () => [...document.querySelectorAll('[data-chart]')];
-  const again = () => { for (const [el, data] of held) draw(el, data); };
+  const again = () => { for (const [el, data] of held) if (el.isConnected) draw(el, data); else held.delete(el); };
   all().forEach(load);
+  // Charts that came with a fragment.
+  const begun = new WeakSet(all());
+  document.addEventListener('htmx:afterSettle', () => { for (const el of all()) if (!begun.has(el)) { begun.add(el); load(el); } });
   setInterval(() => { if (!document.hidden) all().forEach(load); }, 30000);
   let timer;
   addEventListener('resize', () => { clearTimeout(timer); timer = setTimeout(again, 120); });
