@@ -53,6 +53,8 @@ from monitor.clock import Clock
 WINDOW: Final = 150  # seconds, RFC 3414 section 2.2.3
 
 _THREE_OCTETS: Final = 0x7FFFFF  # greatest number an INTEGER of three octets holds
+_SALT: Final = b"\x04\x08"  # tag and length of msgPrivacyParameters
+_NO_SALT: Final = b"\x04\x00"
 _KEPT_HEADS: Final = 64
 _KEPT_PROBES: Final = 7
 _SALTS: Final = 0xFFFFFFFFFFFFFFFF
@@ -168,7 +170,7 @@ class UsmPeer:
         else:
             self._salt = self._salt + 1 & _SALTS
             secret, salt = self._privacy.encrypt(scoped, self._boots, now, self._salt)
-            back = b"".join((b"\x04\x08", salt, body, secret))
+            back = b"".join((_SALT, salt, body, secret))
         digester = self._digester
         return front + digester.digest(b"".join((front, digester.zeros, back))) + back
 
@@ -200,6 +202,8 @@ class UsmPeer:
         if msg_id < 0 or time < 0:
             return None
         digest_end = digest_at + self._digester.octets
+        if data[digest_end : digest_end + 2] != (_NO_SALT if self._privacy is None else _SALT):
+            return None
         self._verify(data, digest_at, digest_end, msg_id)
         if self._privacy is None:
             plain = data[digest_end + 2 :]
@@ -283,12 +287,13 @@ class UsmPeer:
             if self._synchronised and boots > self._boots:
                 self._count("restarted")
                 self._shapes.clear()
+            self._synchronised = True
+            self._boots, self._newest = boots, time
         elif boots < self._boots or time < max(self._newest, 0 if resetting else now + self._offset) - WINDOW:
             self._refuse("replayed", msg_id)
         elif not resetting:
             return
-        self._synchronised = True
-        self._boots, self._newest, self._offset = boots, time, time - now
+        self._offset = time - now
 
     def _pdu(self, plain: bytes, msg_id: int) -> bytes:
         """The PDU in a decrypted ScopedPDU; what a wrong key leaves is refused as garbled."""
@@ -358,7 +363,7 @@ class UsmPeer:
         scoped = len(scope) + pdu
         octets = 0 if self._digester is None else self._digester.octets
         if self._privacy is None:
-            body = b"\x04\x00"
+            body = _NO_SALT
         else:
             body_size = self._privacy.size(scoped)
             body = b"\x04" + encode_length(body_size)
