@@ -372,13 +372,3 @@ def test_aggregations_of_any_floats(values: list[float]) -> None:
         assert one("avg(x)") == pytest.approx(math.fsum(values) / len(values), rel=1e-12, abs=1e-300)
     elif any(map(math.isnan, values)):
         assert math.isnan(one("sum(x)"))
-
-
-def test_a_metric_nobody_told_of_beside_an_operator(engine: PromqlEngine) -> None:
-    for expression in ("rate(load[5m]) or rate(absent[5m])", "rate(absent[5m]) or rate(load[5m])"):
-        found = engine.instant(expression, 30 * 60_000)
-        assert isinstance(found, Vector)
-        assert len(found.labels) == 4, expression
-    nothing = engine.instant("rate(load[5m]) and rate(absent[5m])", 30 * 60_000)
-    assert isinstance(nothing, Vector)
-    assert len(nothing.labels) == 0

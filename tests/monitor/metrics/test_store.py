@@ -24,9 +24,11 @@ from monitor.metrics.interface import (
     MatchOp,
     MetricStore,
     SampleBlock,
+    Vector,
     block_of,
     make_labels,
 )
+from monitor.metrics.promql.engine import PromqlEngine
 from monitor.metrics.store import LocalStore
 from tests.monitor.metrics.oracle import Oracle, bits_of, contents, selected
 
@@ -274,4 +276,21 @@ def test_writers_readers_and_sealing_at_the_same_time(tmp_path: Path, clock: Man
     assert found.present.all()
     assert found.values.shape == (300, 600)
     assert store.stats()["seals"] > 0
+    store.close()
+
+
+def test_a_metric_nobody_told_of_beside_an_operator(tmp_path: Path, clock: ManualClock) -> None:
+    store, now = LocalStore(tmp_path, clock), clock.now_ms()
+    for minute in range(10, -1, -1):
+        labels = [make_labels({"port": str(port)}, "m") for port in range(4)]
+        store.append(block_of([(one, now - minute * 60_000, -float(minute)) for one in labels]))
+    engine = PromqlEngine(store)
+    for expression, size in (
+        ("rate(m[5m]) * 8 or rate(absent[5m]) * 8", 4),
+        ("rate(absent[5m]) or rate(m[5m])", 4),
+        ("rate(m[5m]) and rate(absent[5m])", 0),
+    ):
+        found = engine.instant(expression, now)
+        assert isinstance(found, Vector)
+        assert len(found.labels) == size, expression
     store.close()
