@@ -28,7 +28,7 @@ _SUFFIXES: Final = (".yml", ".yaml")
 
 @dataclass(frozen=True, slots=True)
 class Library:
-    """Everything there is. `raws` are the profiles before `extends`, `sources` their files, `problems` what is left out."""
+    """All there is: `raws` before `extends` is resolved, `sources` the file of each, `problems` what is left out."""
 
     profiles: Mapping[str, Profile]
     raws: Mapping[str, RawProfile]

@@ -44,18 +44,23 @@ _INT_MAX: Final = 2**31 - 1
 _UINT_MAX: Final = 2**32 - 1
 _COUNTER_MAX: Final = 2**64 - 1
 _OCTET_MAX: Final = 255
+_BAD_PART: Final = 10  # a file with more than a tenth of lines that are not understood is no walk
 
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """A walk in OID order. `skipped` are lines that hold no value: ends of a walk, snmpsim's variation modules."""
+    """A walk in OID order. `skipped` lines hold no value: ends of a walk, snmpsim's variation modules.
+
+    `problems` are lines that are not understood, such as OIDs somebody has masked.
+    """
 
     varbinds: tuple[VarBind, ...]
     skipped: int = 0
+    problems: tuple[InputError, ...] = ()
 
 
 def read_recording(path: Path) -> Recording:
-    """A walk file by its content. Raises InputError with file:line."""
+    """A walk file by its content. Raises InputError with file:line when it is none."""
     try:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
@@ -76,6 +81,7 @@ def parse_recording(text: str, file: str) -> Recording:
     snmprec = re.match(r"\.?[\d.]+\|", first) is not None
     found: dict[bytes, VarBind] = {}
     skipped = 0
+    problems: list[InputError] = []
     for number, entry in _numbered(lines) if snmprec else _entries(lines):
         try:
             varbind = _snmprec(entry) if snmprec else _walked(entry)
@@ -85,15 +91,18 @@ def parse_recording(text: str, file: str) -> Recording:
             message = f"not a line of a walk: {reason}"
             hint = "record with `snmpwalk -On` (numeric OIDs), or as snmprec"
             zh = f"{where}：不是可识别的 walk 记录：{reason}；请用 snmpwalk -On 或 snmprec 格式录制"
-            raise InputError(message, where=where, hint=hint, zh=zh) from error
+            problems.append(InputError(message, where=where, hint=hint, zh=zh))
+            continue
         if varbind is None:
             skipped += 1
         else:
             found[varbind[0]] = varbind
+    if len(problems) * _BAD_PART > len(found) + len(problems):
+        raise problems[0]
     if not found:
         raise InputError("no values in this walk", where=file, zh=f"{file}：其中没有任何数据")
     ordered = sorted(found.values(), key=lambda varbind: decode_oid(varbind[0]))
-    return Recording(tuple(ordered), skipped)
+    return Recording(tuple(ordered), skipped, tuple(problems))
 
 
 def format_snmprec(varbinds: Iterable[VarBind]) -> str:
