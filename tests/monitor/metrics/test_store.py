@@ -284,7 +284,7 @@ def test_a_metric_nobody_told_of_beside_an_operator(tmp_path: Path, clock: Manua
     for minute in range(10, -1, -1):
         labels = [make_labels({"port": str(port)}, "m") for port in range(4)]
         store.append(block_of([(one, now - minute * 60_000, -float(minute)) for one in labels]))
-    engine = PromqlEngine(store)
+    engine = PromqlEngine(store, many=0)
     for expression, size in (
         ("rate(m[5m]) * 8 or rate(absent[5m]) * 8", 4),
         ("rate(absent[5m]) or rate(m[5m])", 4),
