@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Iterable, Mapping
 from contextlib import closing
+from pathlib import Path
 from typing import cast
 
 import click
@@ -13,7 +14,9 @@ from rich.console import Console
 from rich.table import Table
 
 from collectors.interface import Credential, PollResult
+from collectors.profiles.library import load_library
 from collectors.profiles.loader import load_profiles
+from collectors.profiles.profile import Profile
 from collectors.profiles.read import Report
 from collectors.snmp.poller import SnmpPoller
 from monitor.clock import SystemClock
@@ -34,6 +37,7 @@ _PORT = 161
 @click.option("--v3-auth", metavar="SHA:PASS", help="protocol (SHA, SHA224 ... SHA512) and password")
 @click.option("--v3-priv", metavar="AES:PASS", help="protocol (AES, AES192, AES256) and password")
 @click.option("--profile", default="auto", show_default=True, help="device profile, or auto")
+@click.option("--profiles", envvar="ZHISHOU_PROFILES", metavar="DIR", help="folder of further profiles")
 @click.option("--timeout", default=2.0, show_default=True, help="seconds for one attempt")
 @click.option("--retries", default=2, show_default=True, help="further attempts after the first")
 @click.option("--json", "as_json", is_flag=True, help="print JSON")
@@ -45,23 +49,24 @@ def poll(
     v3_auth: str | None,
     v3_priv: str | None,
     profile: str,
+    profiles: str | None,
     timeout: float,
     retries: int,
     as_json: bool,
 ) -> None:
     """Poll one device once and print what it says. Exits with 3 when it does not answer."""
-    host, port = _split(target)
-    profiles = load_profiles()
-    if profile != "auto" and profile not in profiles:
+    host, port = split_target(target)
+    known = _profiles(profiles)
+    if profile != "auto" and profile not in known:
         raise InputError(
             f"profile {profile} does not exist",
-            hint=f"use auto or one of {', '.join(sorted(profiles))}",
-            zh=f"设备画像 {profile} 不存在，可用：auto、{'、'.join(sorted(profiles))}",
+            hint=f"use auto or one of {', '.join(sorted(known))}",
+            zh=f"设备画像 {profile} 不存在，可用：auto、{'、'.join(sorted(known))}",
         )
-    credential = _credential(community, v1, v3_user, v3_auth, v3_priv)
+    credential = credential_of(community, v1, v3_user, v3_auth, v3_priv)
     access = SnmpAccess("command-line", port=port, profile=profile, timeout=timeout, retries=retries)
     device = Device(DeviceId(target), SiteId("-"), target, Kind.NETWORK, host, snmp=access)
-    with closing(SnmpPoller(SystemClock(), profiles)) as poller:
+    with closing(SnmpPoller(SystemClock(), known)) as poller:
         result = poller.poll(device, credential)
     if as_json:
         click.echo(json.dumps(document(result), ensure_ascii=False, indent=1))
@@ -70,6 +75,23 @@ def poll(
     if not result.up:
         error = result.errors[0]
         raise UnreachableError(error.message, zh=error.zh)
+
+
+def _profiles(folder: str | None) -> Mapping[str, Profile]:
+    """Ours and those of a folder; what is wrong in there is told, the others count."""
+    if not folder:
+        return load_profiles()
+    library = load_library(existing_folder(folder))
+    for problem in library.problems:
+        click.echo(problem.zh, err=True)
+    return library.profiles
+
+
+def existing_folder(folder: str) -> Path:
+    """The folder as a path. Raises InputError when there is none."""
+    if not Path(folder).is_dir():
+        raise InputError("is not a folder", where=folder, zh=f"{folder}：不是文件夹")
+    return Path(folder)
 
 
 def document(result: PollResult) -> dict[str, object]:
@@ -94,7 +116,7 @@ def document(result: PollResult) -> dict[str, object]:
     }
 
 
-def _split(target: str) -> tuple[str, int]:
+def split_target(target: str) -> tuple[str, int]:
     """HOST, HOST:PORT, [IPV6]:PORT or a bare IPv6 address. Raises InputError."""
     host, port = target, ""
     if target.startswith("["):
@@ -111,9 +133,10 @@ def _split(target: str) -> tuple[str, int]:
     return host, int(port or _PORT)
 
 
-def _credential(
+def credential_of(
     community: str | None, v1: bool, user: str | None, auth: str | None, priv: str | None
 ) -> Credential:
+    """The credential of the command line's options. Raises InputError when they do not go together."""
     if user is None:
         if auth or priv:
             raise InputError(
