@@ -62,11 +62,14 @@ class Privacy(Protocol):
 class AesCfb:
     """AES in 128-bit cipher feedback mode, RFC 3826 section 3.1."""
 
-    __slots__ = ("_algorithm", "_forward")
+    __slots__ = ("_cipher", "_forward")
 
     def __init__(self, key: bytes) -> None:
-        self._algorithm = algorithms.AES(key)
-        self._forward = Cipher(self._algorithm, modes.ECB()).encryptor()  # noqa: S305 - the block function of CFB
+        algorithm = algorithms.AES(key)
+        self._cipher = Cipher(
+            algorithm, CFB(bytes(_BLOCK))
+        )  # given each message's own start before it is used
+        self._forward = Cipher(algorithm, modes.ECB()).encryptor()  # noqa: S305 - the block function of CFB
 
     def size(self, plain: int) -> int:
         """As many."""
@@ -75,7 +78,8 @@ class AesCfb:
     def encrypt(self, plain: bytes, boots: int, time: int, count: int) -> tuple[bytes, bytes]:
         """Ciphertext and salt."""
         start = (boots << 96 | time << 64 | count).to_bytes(_BLOCK, "big")
-        return Cipher(self._algorithm, CFB(start)).encryptor().update(plain), start[8:]
+        self._cipher.mode = CFB(start)
+        return self._cipher.encryptor().update(plain), start[8:]
 
     def decrypt(self, secret: bytes, boots: int, time: int, salt: bytes) -> bytes:
         """Each block is the one before it, enciphered, XOR itself: all at once."""

@@ -76,7 +76,7 @@ _Head = tuple[bytes, bytes, bytes]
 
 
 class UsmPeer:
-    """One agent. Not for use by several threads at once. About 4 KB.
+    """One agent. Not for use by several threads at once. About 5 KB.
 
     While not `ready`, send `discovery`; its answer makes `open` raise AgainError, after which `seal` works. What
     `open` raises: UntrustedError and MalformedReplyError mean drop and wait on; AgainError send again; ReportedError
@@ -154,7 +154,7 @@ class UsmPeer:
         return encode_message(encode_header(msg_id, REPORTABLE), encode_security(b"", 0, 0, b""), scoped)
 
     def seal(self, pdu: bytes, msg_id: int) -> bytes:
-        """A message around an encoded request PDU. ValueError when not `ready`."""
+        """A message around an encoded request PDU; `msg_id` is 0 to 2**31-1. ValueError when not `ready`."""
         now = self.engine_time()
         if self._stamp != (self._boots, now):
             self._restamp(now)
@@ -204,7 +204,7 @@ class UsmPeer:
         digest_end = digest_at + self._digester.octets
         if data[digest_end : digest_end + 2] != (_NO_SALT if self._privacy is None else _SALT):
             return None
-        self._verify(data, digest_at, digest_end, msg_id)
+        self._verify(self._digester, data, digest_at, digest_end, msg_id)
         if self._privacy is None:
             plain = data[digest_end + 2 :]
         else:
@@ -232,7 +232,7 @@ class UsmPeer:
         digest_end = message.digest_at + len(message.digest)
         if len(message.digest) != self._digester.octets:
             self._refuse("wrong-digest", msg_id)
-        self._verify(data, message.digest_at, digest_end, msg_id)
+        self._verify(self._digester, data, message.digest_at, digest_end, msg_id)
         if level & PRIV_FLAG and self._privacy is not None:
             plain = self._privacy.decrypt(message.body, message.boots, message.time, message.salt)
             pdu = self._pdu(plain, msg_id)
@@ -267,11 +267,9 @@ class UsmPeer:
             self._refuse("unexpected-kind", message.msg_id)
         return message.msg_id, pdu
 
-    def _verify(self, data: bytes, at: int, end: int, msg_id: int) -> None:
-        digester = self._digester
-        if digester is None or not compare_digest(
-            digester.digest(b"".join((data[:at], digester.zeros, data[end:]))), data[at:end]
-        ):
+    def _verify(self, digester: Digester, data: bytes, at: int, end: int, msg_id: int) -> None:
+        right = digester.digest(b"".join((data[:at], digester.zeros, data[end:])))
+        if not compare_digest(right, data[at:end]):
             self._refuse("wrong-digest", msg_id)
 
     def _check_window(self, boots: int, time: int, msg_id: int, *, resetting: bool = False) -> None:
