@@ -18,6 +18,7 @@ from collectors.profiles.identify import columns_needed, read_identity, scalars_
 from collectors.profiles.match import best_match
 from collectors.profiles.profile import Module, Profile
 from collectors.profiles.read import Report, read_module, summarise
+from collectors.profiles.revision import revision
 from collectors.profiles.values import text_of
 from collectors.snmp.ber import OBJECT_ID, Oid, Typed, dotted, encode_oid
 from collectors.snmp.client import Session, Transport, open_transport
@@ -58,6 +59,7 @@ class SnmpPoller:
     def __init__(self, clock: Clock, profiles: Mapping[str, Profile]) -> None:
         self._clock = clock
         self._profiles = profiles
+        self._revisions = {name: revision(profile) for name, profile in profiles.items()}
         self._known: dict[DeviceId, _Known] = {}
         self._keys = KeyChain()
         self._engines: dict[DeviceId, tuple[_Reach, Transport]] = {}
@@ -124,6 +126,7 @@ class SnmpPoller:
             "sys_name": text_of(system[SYS_NAME]) if SYS_NAME in system else "",
             "sys_object_id": dotted(known.sys_object_id) if known.sys_object_id else "",
             "profile": known.profile.name,
+            "profile_revision": self._revisions.get(known.profile.name, ""),
         }
         return PollResult(
             module=_MODULE,

@@ -53,7 +53,7 @@ CHANGE_WORDS = {
 }
 _STATES = tuple(STATE_WORDS)
 _SORTS = {
-    "state": lambda p: (_STATES.index(p.state), -p.last_seen),
+    "state": lambda p: (_STATES.index(p.state), p.site, _number(p.address)),
     "address": lambda p: _number(p.address),
     "name": lambda p: p.sys_name.lower(),
     "site": lambda p: (p.site, _number(p.address)),
@@ -259,9 +259,13 @@ def start_as_caller(
 ) -> int:
     """Queue a scan for the caller, and keep its ranges when asked to; returns the scan's id."""
     found, within, who = backend().discovery.scans, scope(), current().name
+    number = found.start(within, site, ranges, who, credentials=names, port=port, rate=rate)
     if keep:
-        found.keep_range(within, site, ranges, who, credentials=names, port=port, rate=rate, weekly=weekly)
-    return found.start(within, site, ranges, who, credentials=names, port=port, rate=rate)
+        kept = found.keep_range(
+            within, site, ranges, who, credentials=names, port=port, rate=rate, weekly=weekly
+        )
+        found.mark_scanned(kept)
+    return number
 
 
 def may_scan() -> None:

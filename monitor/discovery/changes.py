@@ -15,7 +15,8 @@ NEW_AFTER: Final = 2
 GONE_AFTER: Final = 3
 _NAMED: Final = 12  # interfaces named in a sentence
 _FACTS: Final = ("serial", "sys_object_id", "hardware", "vendor", "os", "version", "sys_name")
-# What a profile reads may read otherwise after the profile of the device changed; these come from the device itself.
+# After another profile was chosen, or its rules were updated, the same device may read otherwise; these facts come
+# from the device itself.
 _RAW: Final = frozenset({"sys_object_id", "sys_name"})
 # Made and unmade by software all day long.
 _FLEETING: Final = re.compile(r"(veth|cali|tap|vnet|vif|cni|flannel|ppp|tun\d|virtual-access)", re.IGNORECASE)
@@ -34,7 +35,7 @@ WORDS: Final[Mapping[str, tuple[str, str]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What a device was last known to be. `appearing` and `missing` count how often in a row."""
+    """What a device was last known to be, read by which `profile` in which revision. `appearing` and `missing` count how often in a row."""
 
     at: int
     profile: str = ""
@@ -69,7 +70,7 @@ def compare(
 ) -> tuple[Known, list[Change]]:
     """What is known now, and what changed. `interfaces` None: the list was not read, or not to its end."""
     facts = {key: identity[key] for key in _FACTS if identity.get(key)}
-    profile = identity.get("profile", "")
+    profile = " ".join(identity[key] for key in ("profile", "profile_revision") if identity.get(key))
     seen = None if interfaces is None else frozenset(name for name in interfaces if _lasting(name))
     if before is None:
         return Known(at, profile, facts, seen or frozenset()), []

@@ -178,7 +178,8 @@ def suggested_id(view: ProposalView, inventory: Inventory) -> str:
     name = "".join(
         c if c.isascii() and (c.isalnum() or c in "._-") else "-" for c in view.sys_name or view.address
     )
-    base = f"{view.site}-{name.strip('-._') or view.id}"[:60]
+    name = name.strip("-._") or str(view.id)
+    base = (name if name.startswith(view.site) else f"{view.site}-{name}")[:60]
     if base not in inventory.devices:
         return base
     return next(f"{base}-{n}" for n in range(2, 10_000) if f"{base}-{n}" not in inventory.devices)

@@ -284,10 +284,11 @@ class Scans:
             scope, view.site, view.ranges, actor, credentials=view.credentials, port=view.port,
             rate=view.rate, origin=origin,
         )  # fmt: skip
-        self._mark_scanned(view.id)
+        self.mark_scanned(view.id)
         return number
 
-    def _mark_scanned(self, number: int) -> None:
+    def mark_scanned(self, number: int) -> None:
+        """A known range is being scanned now."""
         with self._database.session() as session:
             row = session.get(RangeRow, number)
             if row is not None:
@@ -311,7 +312,7 @@ class Scans:
                     reason=_reason("input", message, zh),
                 )
             )
-        self._mark_scanned(view.id)
+        self.mark_scanned(view.id)
 
 
 def find_scan(session: Session, number: int, site: str) -> ScanRow | None:
