@@ -48,10 +48,10 @@ class ObjectFact:
 
 @dataclass(frozen=True, slots=True)
 class MibFacts:
-    """Objects and notification names by encoded OID."""
+    """Objects, and names of notifications and of values that are OIDs, by encoded OID."""
 
     objects: Mapping[Oid, ObjectFact]
-    notifications: Mapping[Oid, str]
+    names: Mapping[Oid, str]
 
 
 def load_facts(path: Path = _FILE) -> MibFacts:
@@ -69,12 +69,12 @@ def load_facts(path: Path = _FILE) -> MibFacts:
             )
             for oid, row in document["objects"].items()
         }
-        notifications = {encode_oid(oid): str(name) for oid, name in document["notifications"].items()}
+        names = {encode_oid(oid): str(name) for oid, name in document["names"].items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError) as error:
         raise InputError(
             f"not a compiled MIB set: {error!r}", where=str(path), hint="reinstall zhishou"
         ) from error
-    return MibFacts(objects, notifications)
+    return MibFacts(objects, names)
 
 
 def find_object(objects: Mapping[Oid, ObjectFact], oid: Oid) -> tuple[ObjectFact, str] | None:

@@ -13,6 +13,9 @@
         raises: board                  # or clears: board; what belongs together carries the same word
         by: [entPhysicalName]          # and the same values of these varbinds
 
+A trap whose OID ends in `.*` stands for all below it that have no entry of their own. `severity_of: OBJECT` with
+`severities: {label: major, normal: clear}` takes the severity from a varbind; `clear` turns `raises` into a clearing.
+
 `{a|b}` is the value of the first varbind that is there, `{a#}` its instance; `[...]` goes when a hole in it stays
 empty; a hole outside of brackets shows `?`.
 """
@@ -36,6 +39,7 @@ _FOLDER: Final = Path(__file__).parent / "library"
 _MAX_BYTES: Final = 256 * 1024
 _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
 _HOLE: Final = re.compile(r"\{([A-Za-z][\w|#-]*)\}")
+CLEAR: Final = "clear"
 _OPTION: Final = re.compile(r"\[([^\[\]]*)\]")
 
 
@@ -73,6 +77,15 @@ class TrapTemplate:
     state: str = ""
     pair: str = ""
     by: tuple[str, ...] = ()
+    severity_of: str = ""
+    severities: Mapping[str, str] = field(default_factory=dict)
+
+    def weighed(self, values: Mapping[str, str]) -> tuple[Severity, str]:
+        """Severity and state, given the varbinds."""
+        said = self.severities.get(values.get(self.severity_of, ""), "")
+        if said == CLEAR:
+            return Severity.INFO, "clear" if self.pair else ""
+        return (Severity(said) if said else self.severity), self.state
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +93,7 @@ class TrapLibrary:
     """All files of a folder."""
 
     traps: Mapping[Oid, TrapTemplate] = field(default_factory=dict)
+    families: Mapping[Oid, TrapTemplate] = field(default_factory=dict)  # by prefix
     objects: Mapping[Oid, ObjectFact] = field(default_factory=dict)
     words: Mapping[str, str] = field(default_factory=dict)
 
@@ -124,6 +138,14 @@ class _Place:
         except InputError as error:
             raise self.error(error.message) from error
 
+    def family(self) -> tuple[Oid, bool]:
+        """An OID, and whether it stands for all below it."""
+        text = self.text()
+        try:
+            return encode_oid(text.removesuffix(".*")), text.endswith(".*")
+        except InputError as error:
+            raise self.error(error.message) from error
+
     def name(self) -> str:
         text = self.text()
         if not _NAME.fullmatch(text):
@@ -147,6 +169,7 @@ class _Place:
 def load_library(folder: Path = _FOLDER) -> TrapLibrary:
     """Every file of a folder. InputError names file and line."""
     traps: dict[Oid, TrapTemplate] = {}
+    families: dict[Oid, TrapTemplate] = {}
     objects: dict[Oid, ObjectFact] = {}
     words: dict[str, str] = {}
     for path in sorted(folder.glob("*.yml")):
@@ -159,11 +182,12 @@ def load_library(folder: Path = _FOLDER) -> TrapLibrary:
             if objects.setdefault(oid, fact) != fact:
                 raise place.error(f"object {fact.name} is described differently elsewhere")
         for place in top["traps"].items() if "traps" in top else []:
-            oid, template = _trap(place)
-            if oid in traps:
-                raise place.error(f"trap {template.name} has an OID that {traps[oid].name} has already")
-            traps[oid] = template
-    return TrapLibrary(traps, objects, words)
+            oid, family, template = _trap(place)
+            known = families if family else traps
+            if oid in known:
+                raise place.error(f"trap {template.name} has an OID that {known[oid].name} has already")
+            known[oid] = template
+    return TrapLibrary(traps, families, objects, words)
 
 
 def _part(top: Mapping[str, _Place], name: str) -> Iterable[tuple[str, _Place]]:
@@ -204,22 +228,52 @@ def _object(place: _Place) -> tuple[Oid, ObjectFact]:
     return row["oid"].oid(), ObjectFact(row["name"].name(), kind, enum, unit, decimals)
 
 
-def _trap(place: _Place) -> tuple[Oid, TrapTemplate]:
-    row = place.mapping({"oid", "name", "severity", "zh", "en", "raises", "clears", "by"})
+_TRAP_KEYS: Final = (
+    "oid",
+    "name",
+    "severity",
+    "zh",
+    "en",
+    "raises",
+    "clears",
+    "by",
+    "severity_of",
+    "severities",
+)
+
+
+def _trap(place: _Place) -> tuple[Oid, bool, TrapTemplate]:
+    row = place.mapping(_TRAP_KEYS)
     _need(place, row, ("oid", "name", "severity", "zh", "en"))
     if "raises" in row and "clears" in row:
         raise row["clears"].error("a trap raises or clears, not both")
-    try:
-        severity = Severity(row["severity"].text())
-    except ValueError:
-        raise row["severity"].error(f"severity is one of {', '.join(Severity)}") from None
     state = "raise" if "raises" in row else "clear" if "clears" in row else ""
     pair = row["raises"].name() if "raises" in row else row["clears"].name() if "clears" in row else ""
     by = tuple(item.text() for item in row["by"].items()) if "by" in row else ()
     if by and not pair:
         raise row["by"].error("by belongs to raises or clears")
-    zh, en = row["zh"].sentence(), row["en"].sentence()
-    return row["oid"].oid(), TrapTemplate(row["name"].name(), severity, zh, en, state, pair, by)
+    if ("severity_of" in row) != ("severities" in row):
+        raise place.error("severity_of and severities belong together")
+    severities = {label: _severity(value, CLEAR) for label, value in _part(row, "severities")}
+    oid, family = row["oid"].family()
+    template = TrapTemplate(
+        row["name"].name(),
+        Severity(_severity(row["severity"])),
+        row["zh"].sentence(),
+        row["en"].sentence(),
+        state,
+        pair,
+        by,
+        row["severity_of"].name() if "severity_of" in row else "",
+        severities,
+    )
+    return oid, family, template
+
+
+def _severity(place: _Place, *more: str) -> str:
+    if place.text() not in {*Severity, *more}:
+        raise place.error(f"severity is one of {', '.join((*Severity, *more))}")
+    return place.text()
 
 
 def _need(place: _Place, row: Mapping[str, _Place], keys: Iterable[str]) -> None:

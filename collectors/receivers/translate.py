@@ -12,7 +12,7 @@ from typing import Final, TypeVar
 
 from collectors.receivers.facts import MibFacts, find_object, shown
 from collectors.receivers.library import TrapLibrary, TrapTemplate
-from collectors.snmp.ber import MAX_SUBIDS, NUMERIC, Oid, VarBind, decode_oid, dotted, encode_oid
+from collectors.snmp.ber import MAX_SUBIDS, NUMERIC, OBJECT_ID, Oid, VarBind, decode_oid, dotted, encode_oid
 from collectors.snmp.message import Trap
 from monitor.model import Severity
 
@@ -54,8 +54,9 @@ class Translator:
     def __init__(self, facts: MibFacts, library: TrapLibrary) -> None:
         self._objects = {**facts.objects, **library.objects}
         self._templates = library.traps
+        self._families = library.families
         self._words = library.words
-        self._names: dict[Oid, str] = dict(facts.notifications)
+        self._names: dict[Oid, str] = dict(facts.names)
         self._names |= {oid: fact.name for oid, fact in self._objects.items()}
         self._names |= {oid: template.name for oid, template in library.traps.items()}
 
@@ -71,7 +72,7 @@ class Translator:
             chinese.setdefault(f"{row.name}#", row.instance)
         fields = {row.name: row.value for row in reversed(rows[:FIELD_LIMIT]) if row.known}
         listing = "; ".join(f"{_full(row)}={row.value}" for row in rows)[:LIST_LIMIT]
-        template = _find(self._templates, trap.trap_oid)
+        template = _find(self._templates, trap.trap_oid) or _family(self._families, trap.trap_oid)
         if template is not None:
             return _templated(template, values, chinese, fields, listing)
         name = _find(self._names, trap.trap_oid) or ""
@@ -86,7 +87,7 @@ class Translator:
         found = find_object(self._objects, oid)
         fact, instance = found if found is not None else (None, "")
         text = shown(tag, value, fact, self._names)
-        labelled = fact is not None and tag in NUMERIC and text in fact.enum.values()
+        labelled = tag == OBJECT_ID or (fact is not None and tag in NUMERIC and text in fact.enum.values())
         chinese = self._words.get(text, text) if labelled else text
         return _Shown(fact.name if fact else dotted(oid), instance, text, chinese, fact is not None)
 
@@ -104,6 +105,16 @@ def _find(known: Mapping[Oid, T], oid: Oid) -> T | None:
     return known.get(encode_oid(other)) if len(other) <= MAX_SUBIDS else None
 
 
+def _family(known: Mapping[Oid, T], oid: Oid) -> T | None:
+    """By the longest prefix."""
+    subids = decode_oid(oid)
+    for length in range(len(subids) - 1, 4, -1):
+        found = known.get(encode_oid(subids[:length]))
+        if found is not None:
+            return found
+    return None
+
+
 def _templated(
     template: TrapTemplate,
     values: Mapping[str, str],
@@ -114,7 +125,8 @@ def _templated(
     by = ":".join(values.get(name, "") for name in template.by)
     pair = f"{template.pair}:{by}" if template.pair and template.by else template.pair
     zh, en = template.zh.filled(chinese), template.en.filled(values)
-    return Described(template.name, template.severity, zh, en, fields, listing, template.state, pair)
+    severity, state = template.weighed(values)
+    return Described(template.name, severity, zh, en, fields, listing, state, pair)
 
 
 def _plain(name: str, oid: str, rows: list[_Shown], fields: Mapping[str, str], listing: str) -> Described:
@@ -130,4 +142,4 @@ def _plain(name: str, oid: str, rows: list[_Shown], fields: Mapping[str, str], l
 
 
 def _full(row: _Shown) -> str:
-    return f"{row.name}.{row.instance}" if row.instance and row.instance != "0" else row.name
+    return f"{row.name}.{row.instance}" if row.instance not in {"", "0"} else row.name

@@ -56,7 +56,7 @@ def collect(modules: Iterable[str], folders: Iterable[Path]) -> dict[str, dict[s
     mibs = builder.MibBuilder()
     mibs.add_mib_sources(*[builder.DirMibSource(str(folder)) for folder in folders])
     objects: dict[str, Any] = {}
-    notifications: dict[str, str] = {}
+    names: dict[str, str] = {}
     for module in modules:
         try:
             mibs.load_modules(module)
@@ -65,11 +65,11 @@ def collect(modules: Iterable[str], folders: Iterable[Path]) -> dict[str, dict[s
             continue
         for label, symbol in sorted(mibs.mibSymbols[module].items()):
             kind = type(symbol).__name__
-            if kind == "NotificationType":
-                notifications[_dotted(symbol.name)] = label
+            if kind in {"NotificationType", "ObjectIdentity"}:
+                names[_dotted(symbol.name)] = label
             elif kind in {"MibScalar", "MibTableColumn"}:
                 objects[_dotted(symbol.name)] = _object(label, symbol)
-    return {"objects": objects, "notifications": notifications}
+    return {"objects": objects, "names": names}
 
 
 def _object(label: str, symbol: Any) -> dict[str, Any]:
@@ -108,7 +108,7 @@ def main() -> None:
         found = collect(wanted(), [*given.compiled, Path(scratch)])
     data = json.dumps(found, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
     given.out.write_bytes(gzip.compress(data, 9, mtime=0))
-    print(f"{len(found['objects'])} objects, {len(found['notifications'])} notifications -> {given.out}")
+    print(f"{len(found['objects'])} objects, {len(found['names'])} names -> {given.out}")
 
 
 if __name__ == "__main__":
