@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 NEW_AFTER: Final = 2
@@ -35,7 +35,9 @@ WORDS: Final[Mapping[str, tuple[str, str]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What a device was last known to be, read by which `profile` in which revision. `appearing` and `missing` count how often in a row."""
+    """What a device was last known to be, read by which `profile` in which revision. `appearing` and `missing` count
+    how often in a row.
+    """
 
     at: int
     profile: str = ""
@@ -83,6 +85,8 @@ def compare(
     if any(change.what == "sys_object_id" for change in found):
         # Another box: model and vendor follow from that and say it in words.
         found += _follow(before.identity, facts, other_reading)
+    if other_reading and seen:
+        before = replace(before, interfaces=seen, appearing={}, missing={})  # they may be named otherwise now
     rows, appearing, missing, more = _interfaces(before, seen)
     kept = Known(at, profile or before.profile, {**before.identity, **facts}, rows, appearing, missing)
     return kept, [*found, *more]

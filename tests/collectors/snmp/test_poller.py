@@ -115,7 +115,8 @@ def test_an_agent_without_a_system_group_is_still_read() -> None:
     with UdpAgent(RecordedAgent([(IF_DESCR + b"\x01", ber.OCTET_STRING, b"port 1")]).handle) as agent:
         result = SnmpPoller(SystemClock(), PROFILES).poll(box(agent), COMMUNITY)
     assert result.up
-    assert result.identity == {"profile": "generic"}
+    assert result.identity.keys() == {"profile", "profile_revision"}
+    assert result.identity["profile"] == "generic"
     json.dumps(result.detail)
 
 
