@@ -45,7 +45,7 @@ def version_of(data: bytes) -> int:
 def envelope(data: bytes) -> Envelope | None:
     """The envelope of a v1 or v2c notification in its usual form; None when it has another form."""
     size = len(data)
-    if size < 40:
+    if size < 24:
         return None
     length, at = _length(data, 1)
     version = data[at + 2]
@@ -95,7 +95,7 @@ def _rest_v1(data: bytes, at: int) -> bytes | None:
     """Enterprise, agent address, generic and specific trap, and the varbinds; all but the time stamp."""
     start = at
     for tag in (OBJECT_ID, IP_ADDRESS, INTEGER, INTEGER):
-        if at + 12 > len(data) or data[at] != tag or data[at + 1] >= 0x80:
+        if at + 2 > len(data) or data[at] != tag or data[at + 1] >= 0x80:
             return None
         at += 2 + data[at + 1]
     if at + 4 > len(data) or data[at] != TIME_TICKS or data[at + 1] >= 0x80:

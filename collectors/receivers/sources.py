@@ -85,8 +85,10 @@ class SourceBook:
         own = _proved(relays, community)
         if own.refused and _proved(behind, community).refused:
             return Verdict(relays[0], refused="community")
-        signed = [source for source in behind if source.usm]
-        return Verdict((signed or list(behind))[0], verified=own.verified or not own.refused)
+        signed = next((source for source in behind if source.usm), None)
+        if signed is not None:
+            return Verdict(signed, refused="unsigned")
+        return Verdict(behind[0], verified=not own.refused or bool(behind[0].credential))
 
 
 def _proved(candidates: tuple[Source, ...], community: bytes) -> Verdict:

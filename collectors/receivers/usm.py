@@ -28,7 +28,6 @@ from pysnmp.carrier.base import AbstractTransport, AbstractTransportDispatcher
 from pysnmp.entity import config
 from pysnmp.entity.engine import SnmpEngine
 from pysnmp.entity.rfc3413.ntfrcv import NotificationReceiver
-from pysnmp.hlapi.v3arch import asyncio as protocols
 from pysnmp.proto.rfc1902 import OctetString
 
 from collectors.interface import Credential
@@ -57,20 +56,20 @@ KNOWN_ENGINES: Final = 512
 SAVE_SECONDS: Final = 30.0
 _DOMAIN: Final = (1, 3, 6, 1, 6, 1, 1)
 _AUTH: Final = {
-    "SHA": protocols.USM_AUTH_HMAC96_SHA,
-    "SHA224": protocols.USM_AUTH_HMAC128_SHA224,
-    "SHA256": protocols.USM_AUTH_HMAC192_SHA256,
-    "SHA384": protocols.USM_AUTH_HMAC256_SHA384,
-    "SHA512": protocols.USM_AUTH_HMAC384_SHA512,
-    "MD5": protocols.USM_AUTH_HMAC96_MD5,
+    "SHA": config.USM_AUTH_HMAC96_SHA,
+    "SHA224": config.USM_AUTH_HMAC128_SHA224,
+    "SHA256": config.USM_AUTH_HMAC192_SHA256,
+    "SHA384": config.USM_AUTH_HMAC256_SHA384,
+    "SHA512": config.USM_AUTH_HMAC384_SHA512,
+    "MD5": config.USM_AUTH_HMAC96_MD5,
 }
 _PRIV: Final = {
-    "AES": protocols.USM_PRIV_CFB128_AES,
-    "AES192": protocols.USM_PRIV_CFB192_AES_BLUMENTHAL,
-    "AES256": protocols.USM_PRIV_CFB256_AES_BLUMENTHAL,
-    "AES192C": protocols.USM_PRIV_CFB192_AES,
-    "AES256C": protocols.USM_PRIV_CFB256_AES,
-    "DES": protocols.USM_PRIV_CBC56_DES,
+    "AES": config.USM_PRIV_CFB128_AES,
+    "AES192": config.USM_PRIV_CFB192_AES_BLUMENTHAL,
+    "AES256": config.USM_PRIV_CFB256_AES_BLUMENTHAL,
+    "AES192C": config.USM_PRIV_CFB192_AES,
+    "AES256C": config.USM_PRIV_CFB256_AES,
+    "DES": config.USM_PRIV_CBC56_DES,
 }
 _STATS: Final = {
     "usmStatsUnknownEngineIDs": "handshake",
