@@ -5,7 +5,8 @@ is, read.py turns varbinds into readings and detail (all pure). Keys of a profil
   extends   profiles whose modules and identity it inherits; a module of the same name replaces theirs
   match     alternatives of sys_object_id (prefix), sys_descr (regex), exists (scalar); the longest prefix wins
   identity  vendor, os, hardware, version, serial: a text, {oid, regex, value} or {column, where_column, equals},
-            and `values` to translate; the first source that yields something is taken
+            and `values` to translate; the first source that yields something is taken, inherited ones last; an
+            empty text at the end keeps those out
   modules   name -> scalars, columns (alias: OID), lookups (a cell of another table, `by` an alias or a template
             such as "{slot}.{port}"), maps (a value translated), extracts (a part of a text or of the index:
             from, regex, as text|hex|octets|characters), absent (values that mean "not there"),

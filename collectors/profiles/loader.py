@@ -166,7 +166,9 @@ def resolve(raws: Iterable[RawProfile]) -> Mapping[str, Profile]:
         identity: dict[str, tuple[Source, ...]] = {}
         for profile in (raw.profile, *parents):
             for field, sources in profile.identity.items():
-                identity[field] = (*identity.get(field, ()), *sources)
+                own = identity.get(field, ())
+                if not (own and own[-1] == Source()):  # an empty text at the end: nothing inherited is tried
+                    identity[field] = (*own, *sources)
         done[name] = Profile(name, raw.profile.matches, identity, tuple(modules.values()))
         return done[name]
 

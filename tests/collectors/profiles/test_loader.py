@@ -102,3 +102,10 @@ def test_size_cap(tmp_path: Path) -> None:
     write(tmp_path, "big", GOOD.format(name="big") + "#" * 70_000)
     with pytest.raises(InputError, match="at most"):
         load_profiles(tmp_path)
+
+
+def test_an_empty_source_at_the_end_keeps_inherited_ones_out(tmp_path: Path) -> None:
+    write(tmp_path, "base", GOOD.format(name="base"))
+    write(tmp_path, "child", 'name: child\nextends: base\nidentity: {vendor: [{oid: 1.3.6.1.4.1.9.1.0}, ""]}\n')
+    sources = load_profiles(tmp_path)["child"].identity["vendor"]
+    assert [source.value for source in sources] == ["", ""]

@@ -44,7 +44,8 @@ def summary(result: PollResult) -> dict[str, object]:
         assert key not in readings, f"two readings are one series: {key}"
         if reading.name != "snmp_module_up":
             readings[key] = round(reading.value, 6)
-    return {"identity": dict(result.identity), "detail": _rounded(result.detail), "readings": readings}
+    identity = {key: text for key, text in result.identity.items() if key != "profile_revision"}
+    return {"identity": identity, "detail": _rounded(result.detail), "readings": readings}
 
 
 def _rounded(value: object) -> object:
