@@ -145,7 +145,7 @@ def _at(devices: Iterable[Device], target: str) -> list[Device]:
 
 
 def _split(target: str) -> tuple[str, int]:
-    """Host and port (0: none given); a leading `udp://` is accepted, as snmp_exporter does."""
+    """Host and port (0: none given, -1: none that exists); a leading `udp://` is accepted, as snmp_exporter does."""
     target = target.removeprefix("udp://")
     host, port = target, ""
     if target.startswith("["):
@@ -153,7 +153,9 @@ def _split(target: str) -> tuple[str, int]:
         port = rest.removeprefix(":")
     elif target.count(":") == 1:
         host, _, port = target.partition(":")
-    return host, int(port) if port.isascii() and port.isdigit() else 0
+    if not port:
+        return host, 0
+    return host, int(port) if port.isascii() and port.isdigit() else -1
 
 
 def _address(host: str) -> str:
