@@ -36,6 +36,7 @@ _PORT = 161
 @click.option("--v3-user", help="SNMPv3 user name")
 @click.option("--v3-auth", metavar="SHA:PASS", help="protocol (SHA, SHA224 ... SHA512) and password")
 @click.option("--v3-priv", metavar="AES:PASS", help="protocol (AES, AES192, AES256) and password")
+@click.option("--v3-legacy", metavar="WORDS", default="", help="permit all the same: MD5, DES, noAuthNoPriv")
 @click.option("--profile", default="auto", show_default=True, help="device profile, or auto")
 @click.option("--profiles", envvar="ZHISHOU_PROFILES", metavar="DIR", help="folder of further profiles")
 @click.option("--timeout", default=2.0, show_default=True, help="seconds for one attempt")
@@ -48,6 +49,7 @@ def poll(
     v3_user: str | None,
     v3_auth: str | None,
     v3_priv: str | None,
+    v3_legacy: str,
     profile: str,
     profiles: str | None,
     timeout: float,
@@ -63,7 +65,7 @@ def poll(
             hint=f"use auto or one of {', '.join(sorted(known))}",
             zh=f"设备画像 {profile} 不存在，可用：auto、{'、'.join(sorted(known))}",
         )
-    credential = credential_of(community, v1, v3_user, v3_auth, v3_priv)
+    credential = credential_of(community, v1, v3_user, v3_auth, v3_priv, v3_legacy)
     access = SnmpAccess("command-line", port=port, profile=profile, timeout=timeout, retries=retries)
     device = Device(DeviceId(target), SiteId("-"), target, Kind.NETWORK, host, snmp=access)
     with closing(SnmpPoller(SystemClock(), known)) as poller:
@@ -134,13 +136,19 @@ def split_target(target: str) -> tuple[str, int]:
 
 
 def credential_of(
-    community: str | None, v1: bool, user: str | None, auth: str | None, priv: str | None
+    community: str | None,
+    v1: bool,
+    user: str | None,
+    auth: str | None,
+    priv: str | None,
+    legacy: str = "",
 ) -> Credential:
     """The credential of the command line's options. Raises InputError when they do not go together."""
     if user is None:
-        if auth or priv:
+        if auth or priv or legacy:
             raise InputError(
-                "--v3-auth and --v3-priv need --v3-user", zh="--v3-auth、--v3-priv 须与 --v3-user 同用"
+                "--v3-auth, --v3-priv and --v3-legacy need --v3-user",
+                zh="--v3-auth、--v3-priv、--v3-legacy 须与 --v3-user 同用",
             )
         community = community or os.environ.get("ZHISHOU_COMMUNITY") or "public"
         return Credential("snmp-v1" if v1 else "snmp-v2c", community=community)
@@ -157,6 +165,7 @@ def credential_of(
         auth_password=auth_password,
         priv_protocol=priv_protocol,
         priv_password=priv_password,
+        legacy=legacy,
     )
 
 

@@ -5,7 +5,7 @@ AuthError
 ├── UntrustedError     a datagram that proves nothing: drop it and wait on, the true answer may follow
 ├── ReportedError      the agent refused our message and said why
 └── AgainError         the agent told its engine or its time: send the request again
-    └── EngineChangedError  the agent has another engine id than before: forget the peer, discover anew
+    └── EngineChangedError  the agent has another engine id than before
 """
 
 from __future__ import annotations

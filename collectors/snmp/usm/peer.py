@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import secrets
+from collections import deque
 from collections.abc import Mapping, MutableMapping
 from hmac import compare_digest
 from types import MappingProxyType
@@ -56,7 +57,7 @@ _THREE_OCTETS: Final = 0x7FFFFF  # greatest number an INTEGER of three octets ho
 _SALT: Final = b"\x04\x08"  # tag and length of msgPrivacyParameters
 _NO_SALT: Final = b"\x04\x00"
 _KEPT_HEADS: Final = 64
-_KEPT_PROBES: Final = 7
+_KEPT_IDS: Final = 16  # more than are on their way to one agent
 _SALTS: Final = 0xFFFFFFFFFFFFFFFF
 _USM_STATS: Final = "1.3.6.1.6.3.15.1.1."
 _REPORTS: Final[Mapping[Oid, str]] = MappingProxyType(
@@ -78,14 +79,14 @@ _Head = tuple[bytes, bytes, bytes]
 class UsmPeer:
     """One agent. Not for use by several threads at once. About 5 KB.
 
-    While not `ready`, send `discovery`; its answer makes `open` raise AgainError, after which `seal` works. What
-    `open` raises: UntrustedError and MalformedReplyError mean drop and wait on; AgainError send again; ReportedError
-    give up. They, too, carry a `msg_id` to compare with what was sent. `counts` gets one per refusal, by reason.
+    While the engine is not known, `seal` gives a discovery in place of the request; its answer makes `open` raise
+    AgainError. What `open` raises: UntrustedError and MalformedReplyError mean drop and wait on; AgainError seal and
+    send again; ReportedError give up. They, too, carry a `msg_id`. `counts` gets one per refusal, by reason.
     """
 
     __slots__ = (
         "_boots", "_clock", "_context", "_counts", "_digester", "_engine_id", "_heads", "_keys", "_middle", "_newest",
-        "_offset", "_privacy", "_probes", "_salt", "_scope", "_shapes", "_stamp", "_synchronised", "_user", "_where",
+        "_offset", "_privacy", "_salt", "_scope", "_sent", "_shapes", "_stamp", "_synchronised", "_user", "_where",
     )  # fmt: skip
 
     def __init__(
@@ -107,11 +108,12 @@ class UsmPeer:
         self._salt = secrets.randbits(64)
         self._digester: Digester | None = None
         self._privacy: Privacy | None = None
+        self._sent: deque[int] = deque(maxlen=_KEPT_IDS)
         self.forget()
 
     @property
     def ready(self) -> bool:
-        """Whether the engine is known, so that `seal` can be used."""
+        """Whether the engine is known, so that `seal` gives requests."""
         return bool(self._engine_id)
 
     @property
@@ -130,13 +132,16 @@ class UsmPeer:
         return self._counts
 
     def forget(self) -> None:
-        """Back to where nothing is known; the next message must be a discovery."""
-        self._engine_id = b""
+        """Back to where nothing is known, not even which answers of this engine are old. See `rediscover`."""
+        self._synchronised = b""  # the engine whose time we have from an authentic message
         self._boots = 0
         self._newest = 0  # greatest engine time received in an authentic message
         self._offset = 0.0  # engine time minus our monotonic clock
-        self._synchronised = False
-        self._probes: tuple[int, ...] = ()
+        self.rediscover()
+
+    def rediscover(self) -> None:
+        """Ask for the engine id anew. Should it be the same, recordings of it are refused as before."""
+        self._engine_id = b""
         self._stamp = (-1, -1)
         self._middle = b""
         self._scope = b""
@@ -149,12 +154,15 @@ class UsmPeer:
 
     def discovery(self, msg_id: int) -> bytes:
         """A message whose Report tells the agent's engine id (RFC 3414 section 4)."""
-        self._probes = (*self._probes[-_KEPT_PROBES:], msg_id)
+        self._sent.append(msg_id)
         scoped = encode_scoped(b"", b"", encode_pdu(GET, msg_id, 0, 0, b""))
         return encode_message(encode_header(msg_id, REPORTABLE), encode_security(b"", 0, 0, b""), scoped)
 
     def seal(self, pdu: bytes, msg_id: int) -> bytes:
-        """A message around an encoded request PDU; `msg_id` is 0 to 2**31-1. ValueError when not `ready`."""
+        """A message around an encoded request PDU, or a discovery; `msg_id` is 0 to 2**31-1."""
+        if not self._engine_id:
+            return self.discovery(msg_id)
+        self._sent.append(msg_id)
         now = self.engine_time()
         if self._stamp != (self._boots, now):
             self._restamp(now)
@@ -250,10 +258,13 @@ class UsmPeer:
         """A message without a digest: Reports, and answers to a user without a password."""
         pdu = decode_scoped(message.body, padded=False).pdu
         if pdu[0] == REPORT:
+            if message.msg_id not in self._sent:
+                self._refuse("unasked-report", message.msg_id)
             if not self._engine_id:
                 self._learn(message)
             if message.engine_id != self._engine_id and _reason(pdu) == "reported-unknown-engine":
                 self._count("engine-changed")
+                self.rediscover()
                 raise EngineChangedError(self._where, "engine-changed", msg_id=message.msg_id)
         if message.engine_id != self._engine_id:
             self._refuse("wrong-engine", message.msg_id)
@@ -281,11 +292,12 @@ class UsmPeer:
         now = self._clock.monotonic()
         if boots == MAX_INT:
             self._refuse("replayed", msg_id)
-        if not self._synchronised or boots > self._boots or (boots == self._boots and time > self._newest):
-            if self._synchronised and boots > self._boots:
+        synchronised = self._synchronised == self._engine_id
+        if not synchronised or boots > self._boots or (boots == self._boots and time > self._newest):
+            if synchronised and boots > self._boots:
                 self._count("restarted")
                 self._shapes.clear()
-            self._synchronised = True
+            self._synchronised = self._engine_id
             self._boots, self._newest = boots, time
         elif boots < self._boots or time < max(self._newest, 0 if resetting else now + self._offset) - WINDOW:
             self._refuse("replayed", msg_id)
@@ -315,15 +327,13 @@ class UsmPeer:
                 self._refuse("unproved-report", msg_id)
             self._count("time-synchronised")
             raise AgainError(self._where, "time-synchronised", msg_id=msg_id)
-        if reason == "reported-unknown-engine":
+        if reason == "reported-unknown-engine" or msg_id not in self._sent:
             self._refuse("unasked-report", msg_id)
         self._count(reason)
         raise ReportedError(self._where, reason, msg_id=msg_id)
 
     def _learn(self, message: UsmMessage) -> NoReturn:
         """Take the engine of a discovery's Report. Its time is a hint for sending; only authentic ones are believed."""
-        if message.msg_id not in self._probes:
-            self._refuse("unasked-report", message.msg_id)
         if len(message.engine_id) < MIN_ENGINE:
             self._refuse("wrong-engine", message.msg_id)
         user, engine_id = self._user, message.engine_id
@@ -334,16 +344,15 @@ class UsmPeer:
                 key = self._keys.priv_key(user.auth, user.priv, user.priv_password, engine_id)
                 self._privacy = privacy(user.priv, key)
         self._engine_id = engine_id
-        self._boots = message.boots
-        self._offset = message.time - self._clock.monotonic()
+        if engine_id != self._synchronised:
+            self._boots = message.boots
+            self._offset = message.time - self._clock.monotonic()
         self._scope = tlv(OCTET_STRING, engine_id) + tlv(OCTET_STRING, self._context)
         self._count("engine-discovered")
         raise AgainError(self._where, "engine-discovered", msg_id=message.msg_id)
 
     def _restamp(self, now: int) -> None:
         """The octets between message id and digest, which change with the second."""
-        if not self._engine_id:
-            raise ValueError(f"the engine of {self._where} is not discovered")
         octets = 0 if self._digester is None else self._digester.octets
         salt = b"" if self._privacy is None else bytes(8)
         security = encode_security(self._engine_id, self._boots, now, self._user.name, bytes(octets), salt)

@@ -101,8 +101,7 @@ class UsmTransport:
         while attempts:
             msg_id = secrets.randbits(31)
             sent.add(msg_id)
-            peer = self._peer
-            link.send(peer.seal(pdu, msg_id) if peer.ready else peer.discovery(msg_id))
+            link.send(self._peer.seal(pdu, msg_id))
             try:
                 reply, bad = self._receive(link, sent, request_id)
             except AgainError as told:
@@ -115,7 +114,7 @@ class UsmTransport:
                 return reply
             failure = bad or failure
             attempts -= 1
-        self._peer.forget()  # perhaps it is another engine by now, one that does not report
+        self._peer.rediscover()  # perhaps it is another engine by now, one that does not report
         raise failure or NoAnswerError(self.where, v3=True)
 
     def _receive(
@@ -169,8 +168,7 @@ class UsmTransport:
     def _told(self, error: UsmError) -> NoReturn:
         """What an error about one of our messages means for the peer; raises it or what it comes to."""
         if isinstance(error, EngineChangedError):
-            _log.info("SNMPv3 engine changed", where=self.where, was=self._peer.engine_id.hex())
-            self._peer.forget()
+            _log.info("SNMPv3 engine changed", where=self.where)
         elif error.reason == "replayed":
             # Nobody can have recorded an answer to a random id used a moment ago: the agent's clock was set back.
             _log.warning("SNMPv3 engine time went back", where=self.where)

@@ -128,10 +128,11 @@ class Engine:
 
 
 def peer_of(engine: Engine, clock: ManualClock | None = None) -> UsmPeer:
-    """A peer that has discovered the engine and verified one answer."""
+    """A peer that has discovered the engine, verified one answer and has asked something under id 9."""
     peer = UsmPeer("test", engine.user, KEYS, clock or ManualClock())
     peer.discovery(1)
     with pytest.raises(AgainError):
         peer.open(engine.report(ENGINE, 1))
     assert peer.open(engine.wrap(RESPONSE, 2)) == (2, RESPONSE)
+    peer.seal(GET, 9)
     return peer

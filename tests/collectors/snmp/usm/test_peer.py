@@ -109,9 +109,8 @@ def test_no_salt_is_used_twice_and_equal_requests_differ() -> None:
 def test_an_undiscovered_peer_seals_nothing_and_learns_only_what_it_asked_for() -> None:
     engine = Engine()
     peer = UsmPeer("test", engine.user, KEYS, ManualClock())
-    with pytest.raises(ValueError, match="not discovered"):
-        peer.seal(GET, 1)
-    probe = decode_message(peer.discovery(11))
+    assert decode_message(peer.seal(GET, 10)) == decode_message(peer.discovery(10))
+    probe = decode_message(peer.seal(GET, 11))
     assert (probe.msg_id, probe.flags, probe.engine_id, probe.user) == (11, 4, b"", b"")
     scoped = decode_scoped(probe.body, padded=False)
     assert (scoped.engine_id, message.parse_pdu(scoped.pdu).varbinds) == (b"", [])
@@ -144,6 +143,7 @@ def test_the_time_of_a_discovery_is_a_hint_and_not_believed() -> None:
     with pytest.raises(AgainError):
         peer.open(Engine(boots=2**31 - 2, time=2**31 - 1).report(ENGINE, 1))
     engine = Engine()
+    peer.seal(GET, 2)
     with pytest.raises(AgainError) as caught:
         peer.open(engine.report(WINDOW, 2, level=1))
     assert caught.value.reason == "time-synchronised"
@@ -303,22 +303,48 @@ def test_reports_say_what_to_do(oid: str, reason: str, remedy: str, level: int) 
 
 
 def test_another_engine_is_found_anew() -> None:
-    clock = ManualClock()
-    peer = peer_of(Engine(), clock)
+    peer = peer_of(Engine())
     fresh = Engine(engine_id=OTHER_ID, boots=1, time=3)
     assert refused(peer, Engine().report(ENGINE, 9)) == "unasked-report"
     assert refused(peer, Engine().wrap(report_of(ENGINE), 9, level=1)) == "unasked-report"
+    assert refused(peer, fresh.report(ENGINE, 8)) == "unasked-report"
     with pytest.raises(EngineChangedError) as caught:
         peer.open(fresh.report(ENGINE, 9))
-    assert (caught.value.msg_id, peer.engine_id, peer.counts["engine-changed"]) == (9, ENGINE_ID, 1)
-    peer.forget()  # the caller knows that 9 was its own
-    assert not peer.ready
-    peer.discovery(10)
+    assert (caught.value.msg_id, peer.ready, peer.counts["engine-changed"]) == (9, False, 1)
+    assert refused(peer, Engine().wrap(RESPONSE, 9)) == "wrong-engine"
+    peer.seal(GET, 10)
     with pytest.raises(AgainError):
         peer.open(fresh.report(ENGINE, 10))
     assert fresh.read(peer.seal(GET, 11)) == GET
     assert peer.open(fresh.wrap(RESPONSE, 11)) == (11, RESPONSE)
+    assert (peer.engine_id, peer.boots, peer.engine_time()) == (OTHER_ID, 1, 3)
     assert refused(peer, Engine().wrap(RESPONSE, 12)) == "wrong-engine"
+
+
+def test_a_forged_change_of_the_engine_does_not_make_recordings_fresh() -> None:
+    engine = Engine(time=5000)
+    recorded = dataclasses.replace(engine, time=4000).wrap(RESPONSE, 9)
+    peer = peer_of(engine)
+    with pytest.raises(EngineChangedError):
+        peer.open(Engine(engine_id=OTHER_ID).report(ENGINE, 9))
+    peer.seal(GET, 9)
+    with pytest.raises(AgainError):
+        peer.open(dataclasses.replace(engine, boots=1, time=4000).report(ENGINE, 9))
+    assert refused(peer, recorded) == "replayed"
+    assert engine.read(peer.seal(GET, 9)) == GET
+    assert (peer.boots, peer.engine_time()) == (3, 5000)
+    peer.forget()
+    assert (peer.ready, peer.boots) == (False, 0)
+
+
+def test_reports_about_what_was_never_asked_are_refused() -> None:
+    engine = Engine()
+    peer = peer_of(engine)
+    for oid, level in ((USER, 0), (DIGEST, 0), (DECRYPT, 1), (USER, 3)):
+        assert refused(peer, engine.report(oid, 8, level=level)) == "unasked-report"
+    for msg_id in range(100, 116):
+        peer.seal(GET, msg_id)
+    assert refused(peer, engine.report(USER, 9)) == "unasked-report"  # long ago
 
 
 def test_padding_behind_a_scoped_pdu_is_taken() -> None:

@@ -8,9 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from collectors.interface import Credential
 from collectors.snmp.ber import OCTET_STRING, encode_oid
+from collectors.snmp.cli import poll
 from collectors.snmp.client import Session
 from collectors.snmp.errors import AuthError, NoAnswerError
 from collectors.snmp.message import GET
@@ -19,6 +21,7 @@ from collectors.snmp.usm.keys import KeyChain
 from collectors.snmp.usm.transport import UsmTransport
 from collectors.snmp.walk import Ask
 from monitor.clock import SystemClock
+from monitor.errors import InputError, UnreachableError
 from tests.collectors.snmp.usm.engine import SYS_NAME, credential
 from tests.real.snmpd import LoopbackSnmpd
 
@@ -157,3 +160,22 @@ def test_a_jump_of_our_clock_while_polling_costs_no_poll(snmpd: LoopbackSnmpd) -
         assert list(client.exchange(ASK).varbinds) == [NAMED]
     assert client.counts["time-synchronised"] == 3
     client.close()
+
+
+def test_the_command_speaks_old_protocols_only_when_told_so(snmpd: LoopbackSnmpd) -> None:
+    target = f"{snmpd.host}:{snmpd.port}"
+    words = [
+        target,
+        "--v3-user",
+        name_of("MD5", "DES"),
+        "--v3-auth",
+        "MD5:authpass1",
+        "--v3-priv",
+        "DES:privpass1",
+    ]
+    runner = CliRunner()
+    refused = runner.invoke(poll, words)
+    assert isinstance(refused.exception, UnreachableError)
+    assert "legacy: MD5" in refused.exception.zh
+    assert "loopback-snmpd" in runner.invoke(poll, [*words, "--v3-legacy", "MD5,DES"]).stdout
+    assert isinstance(runner.invoke(poll, [target, "--v3-legacy", "MD5"]).exception, InputError)
