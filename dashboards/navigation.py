@@ -25,6 +25,7 @@ _PAGES = (
             ("devices.index", "device", _l("资产"), Permission.VIEW),
             ("discovery.page", "search", _l("资产发现"), Permission.VIEW),
             ("services.index", "service", _l("业务系统"), Permission.VIEW),
+            ("topology.page", "topology", _l("拓扑"), Permission.VIEW),
             ("events.index", "events", _l("日志事件"), Permission.VIEW),
         ),
     ),

@@ -16,6 +16,7 @@ from monitor.discovery.interface import ChangeView, ProposalView, RangeView, Sca
 from monitor.jobs import JobView
 from monitor.metrics.condition import StoreReport
 from monitor.model import Device, Site
+from monitor.topology.graph import Conflict, Link, Node
 from playbooks.interface import EngagementView, FindingView
 from rules.alerting.interface import AlertView
 from rules.compliance.interface import AssessmentView
@@ -28,6 +29,9 @@ _SCHEMAS: dict[str, type] = {
     "Finding": FindingView,
     "Engagement": EngagementView,
     "Job": JobView,
+    "MapNode": Node,
+    "MapLink": Link,
+    "MapConflict": Conflict,
     "Notice": Notice,
     "Scan": ScanView,
     "Range": RangeView,
@@ -150,6 +154,13 @@ def _schemas() -> dict[str, Any]:
                 "sites": {"type": ["array", "null"], "items": {"type": "string"}},
             },
         },
+        "Topology": {
+            "type": "object",
+            "properties": {
+                name: {"type": "array", "items": {"$ref": f"#/components/schemas/{schema}"}}
+                for name, schema in (("nodes", "MapNode"), ("links", "MapLink"), ("conflicts", "MapConflict"))
+            },
+        },
         "Done": {"type": "object", "properties": {"id": {"type": "integer"}}},
         "Scans": _numbers("scans"),
         "Numbers": _numbers("ids"),
@@ -183,7 +194,7 @@ def _property(annotation: str) -> dict[str, Any]:
     kinds = {"int": "integer", "float": "number", "str": "string", "bool": "boolean"}
     if plain.startswith(("tuple", "list", "Sequence", "frozenset")):
         kind = "array"
-    elif plain.startswith(("Mapping", "dict", "SnmpAccess", "SshAccess")):
+    elif plain.startswith(("Mapping", "dict", "SnmpAccess", "SshAccess", "End")):
         kind = "object"
     else:
         kind = kinds.get(plain, "string")

@@ -19,6 +19,7 @@ from dashboards.console.findings import move_as_caller
 from dashboards.console.jobs import NEEDED, visible
 from dashboards.scope import backend, current, public, requires, scope, signed_in
 from dashboards.states import device_states, site_states
+from dashboards.topology.maps import site_map
 from monitor.errors import InputError
 from monitor.identity.roles import Permission
 from monitor.model import Device, Severity
@@ -106,6 +107,29 @@ def device(device_id: str) -> ResponseReturnValue:
     found = backend().directory.device(scope(), device_id)
     modules = [asdict(status) for status in backend().directory.statuses(scope(), found.id)]
     return answer({**_devices([found])[0], "modules": modules})
+
+
+@blueprint.get("/topology")
+@requires(Permission.VIEW)
+@declare(
+    Declaration(
+        "The map of one site, or of every visible site, as a graph", "Topology", query={"site": "string"}
+    )
+)
+def topology() -> ResponseReturnValue:
+    """Nodes, links and contradictions."""
+    asked = request.args.get("site", "")
+    sites = [backend().directory.site(scope(), asked)] if asked else backend().directory.sites(scope())
+    graphs = [site_map(site.id).graph for site in sites]
+    nodes = {name: node for graph in graphs for name, node in graph.nodes.items()}
+    links = {link.id: link for graph in graphs for link in graph.links}
+    return answer(
+        {
+            "nodes": [asdict(node) for _, node in sorted(nodes.items())],
+            "links": [asdict(link) for _, link in sorted(links.items())],
+            "conflicts": [asdict(conflict) for graph in graphs for conflict in graph.conflicts],
+        }
+    )
 
 
 @blueprint.get("/alerts")

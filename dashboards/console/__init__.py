@@ -19,6 +19,7 @@ from dashboards.console import (
     search,
     services,
     sites,
+    topology,
 )
 
 
@@ -32,6 +33,7 @@ def register_pages(app: Flask) -> None:
         devices,
         discovery,
         services,
+        topology,
         events,
         search,
         compliance,
