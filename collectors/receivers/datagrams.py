@@ -13,7 +13,7 @@ import os
 import socket
 import struct
 from dataclasses import dataclass
-from typing import Final, NewType
+from typing import Final, NewType, Self
 
 from monitor.errors import InputError, UnreachableError
 
@@ -129,6 +129,12 @@ class TrapSocket:
     def close(self) -> None:
         """Release the port."""
         self._socket.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def _raw_drops(self) -> int:
         try:

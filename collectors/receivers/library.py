@@ -200,8 +200,10 @@ def _read(path: Path) -> _Place:
         raise InputError(f"a file of the trap library is at most {_MAX_BYTES} bytes", where=str(path))
     try:
         text = data.decode("utf-8")
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.SafeLoader)):
-            raise InputError("YAML aliases are not accepted", where=str(path))
+        for event in yaml.parse(text, Loader=yaml.SafeLoader):
+            if isinstance(event, yaml.AliasEvent):
+                where = f"{path}:{event.start_mark.line + 1}"
+                raise InputError("YAML aliases are not accepted", where=where)
         node = yaml.compose(text, Loader=yaml.SafeLoader)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         mark = getattr(error, "problem_mark", None)

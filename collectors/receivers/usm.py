@@ -130,6 +130,11 @@ class Door:
         self._digesters: OrderedDict[bytes, Digester] = OrderedDict()
         self._add(own.engine_id)
 
+    @property
+    def engines(self) -> int:
+        """How many engines pysnmp knows, our own among them."""
+        return len(self._digesters)
+
     def hand(self, data: bytes, peer: str) -> tuple[list[Trap], list[bytes], str]:
         """What pysnmp makes of a datagram: notifications, answers, and when there are none the reason."""
         before = {name: int(row.syntax) for name, row in self._stats.items()}
