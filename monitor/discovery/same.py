@@ -67,7 +67,7 @@ def same_as_known(find: Find, devices: Iterable[Device], serials: Mapping[Device
     """The device of the inventory that was found, if any: by its address (and SNMP port, where it has one), by one of
     its own addresses, or by its serial number. `serials` are those the last polls read.
     """
-    reachable = own_addresses(find)
+    reachable = own_addresses(find) - {find.address}  # behind one address may stand an agent a port
     mine = plain_serial(find.serial)
     second: DeviceId | None = None
     for device in devices:
