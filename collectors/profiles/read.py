@@ -143,7 +143,7 @@ class Row:
             return OCTET_STRING, self.index.encode()
         if alias in module.lookups:
             lookup = module.lookups[alias]
-            subids = _subids(self.fill(lookup.by) or "")
+            subids = subids_of(self.fill(lookup.by) or "")
             return None if subids is None else self._columns.get(lookup.column, {}).get(encode_index(subids))
         if alias in module.maps:
             translated = module.maps[alias].values.get(self.text(module.maps[alias].source))
@@ -162,7 +162,7 @@ class Row:
             found = extract.regex.search(text)
             text = "" if found is None else (found.group(1) if found.re.groups else found.group()) or ""
         if extract.form == "characters":
-            text = "".join(chr(subid) for subid in _subids(text) or () if 32 <= subid < 127)
+            text = "".join(chr(subid) for subid in subids_of(text) or () if 32 <= subid < 127)
         if not text:
             return None
         if extract.form == "hex":
@@ -171,14 +171,19 @@ class Row:
         return OCTET_STRING, text.encode()
 
 
-def read_module(module: Module, scalars: Mapping[Oid, Typed], columns: Columns, report: Report) -> None:
+RowMaker = Callable[[Module, dict[str, Typed], Columns, bytes | None], Row]
+
+
+def read_module(
+    module: Module, scalars: Mapping[Oid, Typed], columns: Columns, report: Report, row_of: RowMaker = Row
+) -> None:
     """Apply one module to what was read. Missing values are left out, never replaced."""
     if module.reader is not None:
         report.readings += [Reading(*sample) for sample in module.reader(scalars, columns)]
         return
     plain = {alias: scalars[oid] for alias, oid in module.scalars.items() if oid in scalars}
     if module.emit and (plain or not module.scalars):
-        row = Row(module, plain, columns, None)
+        row = row_of(module, plain, columns, None)
         for emit in module.emit:
             if row.applies(emit):
                 _EMITTERS[emit.kind](emit, row, report)
@@ -190,7 +195,7 @@ def read_module(module: Module, scalars: Mapping[Oid, Typed], columns: Columns, 
         for alias, table in tables:
             if (cell := table.get(index)) is not None:
                 cells[alias] = cell
-        row = Row(module, cells, columns, index)
+        row = row_of(module, cells, columns, index)
         for emit in module.rows:
             if row.applies(emit):
                 _EMITTERS[emit.kind](emit, row, report)
@@ -211,7 +216,7 @@ def summarise(report: Report) -> None:
         ):
             value = main[key]
             if isinstance(value, float | int):
-                report.readings.append(Reading(metric, (), float(value)))
+                report.readings.append(Reading(metric, (), as_float(value)))
 
 
 def _indexes(tables: Iterable[Mapping[bytes, Typed]]) -> list[bytes]:
@@ -222,11 +227,17 @@ def _indexes(tables: Iterable[Mapping[bytes, Typed]]) -> list[bytes]:
     return list(found)
 
 
-def _subids(text: str) -> tuple[int, ...] | None:
+def subids_of(text: str) -> tuple[int, ...] | None:
+    """The sub-identifiers of a dotted text; None when it is none."""
     try:
         return tuple(int(part) for part in text.split(".")) if text else None
     except ValueError:
         return None
+
+
+def as_float(value: float) -> float:
+    """A float as it is (it may know more about itself, see traced.py), an integer as a float."""
+    return value if isinstance(value, float) else float(value)
 
 
 def _value(emit: Emit, row: Row, key: str) -> float | None:
@@ -253,7 +264,7 @@ def _metrics(emit: Emit, row: Row, report: Report) -> None:
     for metric, formula in emit.values.items():
         value = formula.evaluate(number)
         if value is not None:
-            append(Reading(metric, labels, float(value)))
+            append(Reading(metric, labels, as_float(value)))
 
 
 def _interface(emit: Emit, row: Row, report: Report) -> None:
@@ -302,7 +313,7 @@ def _storage(emit: Emit, row: Row, report: Report) -> None:
     ):
         value = entry[key]
         if isinstance(value, float | int):
-            report.readings.append(Reading(metric, labels, float(value)))
+            report.readings.append(Reading(metric, labels, as_float(value)))
 
 
 def _space(emit: Emit, row: Row) -> Entry | None:
@@ -339,7 +350,7 @@ def _sensor(emit: Emit, row: Row, report: Report) -> None:
     name = report.unique(f"sensor {kind}", row.name(emit), row.index)
     report.sensors.append({"name": name, "class": kind, "unit": unit or None, "value": value, "state": state})
     if value is not None and metric:
-        report.readings.append(Reading(metric, (("sensor", name), ("class", kind)), float(value)))
+        report.readings.append(Reading(metric, (("sensor", name), ("class", kind)), as_float(value)))
     if state is not None:
         _component_reading(report, name, state)
 

@@ -1,0 +1,158 @@
+"""A profile's reading of one device as arithmetic on its numbers, for polls that found nothing else changed. Pure.
+
+`trace` reads what the device said once more with numbers that remember how they were made. The recipe it gives yields
+the same readings from new numbers, as long as its conditions hold; when one does not, the device must be read by the
+profile again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+
+from collectors.interface import Reading
+from collectors.profiles.profile import Module, Profile
+from collectors.profiles.read import Columns, Report, Row, read_module, subids_of, summarise
+from collectors.profiles.traced import Cell, Formula, Tape, Traced, formula_of, node_of
+from collectors.profiles.values import number_of
+from collectors.snmp.ber import NUMERIC, OCTET_STRING, Oid, Typed, encode_index
+
+SeriesKey = tuple[str, tuple[tuple[str, str], ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """`formulas` [i] gives the value of `series` [i]. `equal`: objects whose number must be what it was; `members`:
+    whether an object's number is one of some; `conditions`: formulas that must be true or false. `measured` are the
+    objects whose text is read as a number.
+    """
+
+    series: tuple[SeriesKey, ...]
+    formulas: tuple[Formula, ...]
+    equal: tuple[tuple[Oid, float], ...]
+    members: tuple[tuple[Oid, frozenset[float], bool], ...]
+    conditions: tuple[tuple[Formula, bool], ...]
+    measured: frozenset[Oid]
+
+    @property
+    def cells(self) -> frozenset[Oid]:
+        """Every object the recipe needs the number of."""
+        return frozenset(
+            [
+                *(oid for formula in self.formulas for oid in formula.cells),
+                *(oid for formula, _ in self.conditions for oid in formula.cells),
+                *(oid for oid, _ in self.equal),
+                *(oid for oid, _, _ in self.members),
+            ]
+        )
+
+
+class _Notes:
+    """What a trace finds out."""
+
+    def __init__(self) -> None:
+        self.tape = Tape()
+        self.equal: dict[Oid, float] = {}
+        self.members: dict[tuple[Oid, frozenset[float]], bool] = {}
+        self.measured: set[Oid] = set()
+
+
+class _TracingRow(Row):
+    """A row whose numbers are traced and whose texts are noted."""
+
+    __slots__ = ("_notes", "_octets")
+
+    def __init__(
+        self, notes: _Notes, module: Module, cells: dict[str, Typed], columns: Columns, index: bytes | None
+    ) -> None:
+        super().__init__(module, cells, columns, index)
+        self._notes = notes
+        self._octets = index
+
+    def typed(self, alias: str) -> Typed | None:
+        """See Row; notes whether a number is one that means absent."""
+        cell = super().typed(alias)
+        ruled_out = self._module.absent.get(alias)
+        if ruled_out is not None and (origin := self._origin(alias)) is not None:
+            numbers = [number_of((OCTET_STRING, text.encode())) for text in ruled_out]
+            known = frozenset(number for number in numbers if number is not None)
+            self._notes.members[origin[0], known] = cell is None
+        return cell
+
+    def number(self, alias: str) -> float | None:
+        """See Row."""
+        value = super().number(alias)
+        origin = self._origin(alias)
+        if value is None or origin is None:
+            return value
+        oid, (tag, _) = origin
+        if tag not in NUMERIC:
+            self._notes.measured.add(oid)
+        return Traced(value, Cell(oid), self._notes.tape)
+
+    def text(self, alias: str) -> str:
+        """See Row; a number shown as text must stay what it is."""
+        found = super().text(alias)
+        origin = self._origin(alias)
+        if origin is not None and origin[1][0] in NUMERIC:
+            oid, cell = origin
+            number = number_of(cell)
+            if number is not None:
+                self._notes.equal[oid] = number
+        return found
+
+    def _origin(self, alias: str) -> tuple[Oid, Typed] | None:
+        """The object an alias stands for, and what it said; None for what is no object's own value."""
+        module = self._module
+        if alias in self._cells:
+            if alias in module.columns and self._octets is not None:
+                return module.columns[alias] + self._octets, self._cells[alias]
+            return module.scalars[alias], self._cells[alias]
+        if alias in module.lookups:
+            lookup = module.lookups[alias]
+            text = super().fill(lookup.by) or ""
+            subids = subids_of(text)
+            if subids is not None:
+                index = encode_index(subids)
+                cell = self._columns.get(lookup.column, {}).get(index)
+                return None if cell is None else (lookup.column + index, cell)
+        return None
+
+
+def trace(
+    profile: Profile, scalars: Mapping[Oid, Typed], columns: Columns, failed: Collection[str] = ()
+) -> Recipe | None:
+    """The recipe for a device that said this, `failed` naming the modules that could not be read whole; None when the
+    profile has a module that cannot be traced.
+    """
+    if any(module.reader is not None for module in profile.modules):
+        return None
+    notes, report = _Notes(), Report()
+    for module in profile.modules:
+        read_module(module, scalars, columns, report, partial(_TracingRow, notes))
+        report.readings.append(module_reading(module.name, ok=module.name not in failed))
+    summarise(report)
+    found = {(reading.name, reading.labels): node_of(reading.value) for reading in reversed(report.readings)}
+    pairs = list(reversed(found.items()))  # of a series that is given twice the first counts
+    moving = {oid for oid, typed in _said(scalars, columns) if typed[0] in NUMERIC} | notes.measured
+    return Recipe(
+        tuple(key for key, _ in pairs),
+        tuple(formula_of(node) for _, node in pairs),
+        tuple(notes.equal.items()),
+        tuple((oid, some, among) for (oid, some), among in notes.members.items() if oid in moving),
+        tuple((formula_of(node), outcome) for node, outcome in notes.tape.conditions.items()),
+        frozenset(notes.measured),
+    )
+
+
+def module_reading(name: str, *, ok: bool) -> Reading:
+    """Whether a module could be read whole."""
+    return Reading("snmp_module_up", (("module", name),), 1.0 if ok else 0.0)
+
+
+def _said(scalars: Mapping[Oid, Typed], columns: Columns) -> Iterator[tuple[Oid, Typed]]:
+    yield from scalars.items()
+    for column, rows in columns.items():
+        for index, typed in rows.items():
+            yield column + index, typed
