@@ -14,7 +14,7 @@ from functools import partial
 from collectors.interface import Reading
 from collectors.profiles.profile import Module, Profile
 from collectors.profiles.read import Columns, Report, Row, read_module, subids_of, summarise
-from collectors.profiles.traced import Cell, Formula, Tape, Traced, formula_of, node_of
+from collectors.profiles.traced import Cell, Constant, Formula, Operation, Tape, Traced, formula_of, node_of
 from collectors.profiles.values import number_of
 from collectors.snmp.ber import NUMERIC, OCTET_STRING, Oid, Typed, encode_index
 
@@ -23,29 +23,20 @@ SeriesKey = tuple[str, tuple[tuple[str, str], ...]]
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """`formulas` [i] gives the value of `series` [i]. `equal`: objects whose number must be what it was; `members`:
-    whether an object's number is one of some; `conditions`: formulas that must be true or false. `measured` are the
-    objects whose text is read as a number.
+    """`formulas` [i] gives the value of `series` [i], as long as every formula of `conditions` comes out as it did.
+    `measured` are the objects whose text is read as a number.
     """
 
     series: tuple[SeriesKey, ...]
     formulas: tuple[Formula, ...]
-    equal: tuple[tuple[Oid, float], ...]
-    members: tuple[tuple[Oid, frozenset[float], bool], ...]
     conditions: tuple[tuple[Formula, bool], ...]
     measured: frozenset[Oid]
 
     @property
     def cells(self) -> frozenset[Oid]:
         """Every object the recipe needs the number of."""
-        return frozenset(
-            [
-                *(oid for formula in self.formulas for oid in formula.cells),
-                *(oid for formula, _ in self.conditions for oid in formula.cells),
-                *(oid for oid, _ in self.equal),
-                *(oid for oid, _, _ in self.members),
-            ]
-        )
+        formulas = [*self.formulas, *(formula for formula, _ in self.conditions)]
+        return frozenset(oid for formula in formulas for oid in formula.cells)
 
 
 class _Notes:
@@ -53,9 +44,11 @@ class _Notes:
 
     def __init__(self) -> None:
         self.tape = Tape()
-        self.equal: dict[Oid, float] = {}
-        self.members: dict[tuple[Oid, frozenset[float]], bool] = {}
         self.measured: set[Oid] = set()
+
+    def decide(self, oid: Oid, number: float, *, outcome: bool) -> None:
+        """Whether an object's number is this one."""
+        self.tape.conditions[Operation("==", (Cell(oid), Constant(number)))] = outcome
 
 
 class _TracingRow(Row):
@@ -73,11 +66,14 @@ class _TracingRow(Row):
     def typed(self, alias: str) -> Typed | None:
         """See Row; notes whether a number is one that means absent."""
         cell = super().typed(alias)
-        ruled_out = self._module.absent.get(alias)
-        if ruled_out is not None and (origin := self._origin(alias)) is not None:
-            numbers = [number_of((OCTET_STRING, text.encode())) for text in ruled_out]
-            known = frozenset(number for number in numbers if number is not None)
-            self._notes.members[origin[0], known] = cell is None
+        origin = self._origin(alias) if alias in self._module.absent else None
+        if origin is not None:
+            oid, raw = origin
+            now = number_of(raw)
+            for text in self._module.absent[alias]:
+                number = number_of((OCTET_STRING, text.encode()))
+                if number is not None and (cell is not None or number == now):
+                    self._notes.decide(oid, number, outcome=number == now)
         return cell
 
     def number(self, alias: str) -> float | None:
@@ -99,7 +95,7 @@ class _TracingRow(Row):
             oid, cell = origin
             number = number_of(cell)
             if number is not None:
-                self._notes.equal[oid] = number
+                self._notes.decide(oid, number, outcome=True)
         return found
 
     def _origin(self, alias: str) -> tuple[Oid, Typed] | None:
@@ -136,12 +132,11 @@ def trace(
     found = {(reading.name, reading.labels): node_of(reading.value) for reading in reversed(report.readings)}
     pairs = list(reversed(found.items()))  # of a series that is given twice the first counts
     moving = {oid for oid, typed in _said(scalars, columns) if typed[0] in NUMERIC} | notes.measured
+    conditions = ((formula_of(node), outcome) for node, outcome in notes.tape.conditions.items())
     return Recipe(
         tuple(key for key, _ in pairs),
         tuple(formula_of(node) for _, node in pairs),
-        tuple(notes.equal.items()),
-        tuple((oid, some, among) for (oid, some), among in notes.members.items() if oid in moving),
-        tuple((formula_of(node), outcome) for node, outcome in notes.tape.conditions.items()),
+        tuple(one for one in conditions if moving.issuperset(one[0].cells)),
         frozenset(notes.measured),
     )
 

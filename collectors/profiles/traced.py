@@ -70,20 +70,14 @@ class Traced(float):
         made.tape = tape
         return made
 
-    def _with(self, symbol: str, other: object, value: object, *, swapped: bool = False) -> Traced:
-        if value is NotImplemented or not isinstance(
-            value, float
-        ):  # a negative base to a fraction is complex
-            return NotImplemented
-        theirs = _node_of(other)
+    def _with(self, symbol: str, other: float, value: float, *, swapped: bool = False) -> Traced:
+        theirs = node_of(other)
         pair = (theirs, self.node) if swapped else (self.node, theirs)
-        return Traced(value, (symbol, *pair), self.tape)
+        return Traced(value, Operation(symbol, pair), self.tape)
 
-    def _decide(self, symbol: str, other: object, outcome: object) -> bool:
-        if outcome is NotImplemented:
-            return NotImplemented
-        self.tape.conditions[symbol, self.node, _node_of(other)] = bool(outcome)
-        return bool(outcome)
+    def _decide(self, symbol: str, other: float, *, outcome: bool) -> bool:
+        self.tape.conditions[Operation(symbol, (self.node, node_of(other)))] = outcome
+        return outcome
 
     def __add__(self, other: float) -> Traced:
         return self._with("+", other, float(self) + float(other))
