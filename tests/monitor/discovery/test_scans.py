@@ -22,18 +22,31 @@ from tests.conftest import NOON
 
 H001 = Scope(frozenset({SiteId("H001")}))
 H002 = Scope(frozenset({SiteId("H002")}))
+Value = str | int | float | bool | None
 Audited = Callable[[], list[tuple[str, str, str]]]
 
 
 def progress(
-    scan: int, state: str = "running", *, at: int = NOON, site: str = "H001", **more: object
+    scan: int, state: str = "running", *, at: int = NOON, site: str = "H001", **more: Value
 ) -> Event:
-    values = {f"zhishou.{key}": value for key, value in more.items()}
+    told: dict[str, Value] = {
+        "done": 3,
+        "total": 254,
+        "found": 1,
+        "packets": 12,
+        "speed": 1.5,
+        "eta": 160,
+        **more,
+    }
     return {
-        "@timestamp": at, "event.dataset": "zhishou.discovery", "event.action": PROGRESS, "zhishou.site": site,
-        "zhishou.scan": scan, "zhishou.state": state, "zhishou.done": 3, "zhishou.total": 254, "zhishou.found": 1,
-        "zhishou.packets": 12, "zhishou.speed": 1.5, "zhishou.eta": 160, **values,
-    }  # type: ignore[dict-item]  # fmt: skip
+        "@timestamp": at,
+        "event.dataset": "zhishou.discovery",
+        "event.action": PROGRESS,
+        "zhishou.site": site,
+        "zhishou.scan": scan,
+        "zhishou.state": state,
+        **{f"zhishou.{key}": value for key, value in told.items()},
+    }
 
 
 def test_a_scan_is_queued_audited_and_told_to_the_sites_collector(
@@ -138,8 +151,8 @@ def test_progress_of_another_site_or_of_no_scan_is_ignored(discovery: Discovery)
 
 def test_a_failure_comes_with_its_reason(discovery: Discovery) -> None:
     number = discovery.scans.start(H001, "H001", ["10.0.0.0/24"], "wang")
-    told = {"reason_code": "time", "reason_message": "not through", "reason_zh": "超时"}
-    discovery.scans.hear(progress(number, "failed", **told))
+    event = progress(number, "failed", reason_code="time", reason_message="not through", reason_zh="超时")
+    discovery.scans.hear(event)
     view = discovery.scans.get(H001, number)
     assert (view.state, view.reason) == ("failed", {"code": "time", "message": "not through", "zh": "超时"})
 
