@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import structlog
@@ -18,12 +18,15 @@ from collectors.profiles.identify import columns_needed, read_identity, scalars_
 from collectors.profiles.match import best_match
 from collectors.profiles.profile import Module, Profile
 from collectors.profiles.read import Report, read_module, summarise
+from collectors.profiles.recipe import module_reading
 from collectors.profiles.revision import revision
 from collectors.profiles.values import text_of
 from collectors.snmp.ber import OBJECT_ID, Oid, Typed, dotted, encode_oid
 from collectors.snmp.client import Session, Transport, open_transport
 from collectors.snmp.errors import AgentError, NoAnswerError, SnmpError
 from collectors.snmp.usm.keys import KeyChain
+from collectors.snmp.usm.peer import UsmPeer
+from collectors.snmp.usm.transport import UsmTransport
 from monitor.clock import Clock
 from monitor.errors import InputError
 from monitor.model import Device, DeviceId, SnmpAccess
@@ -53,6 +56,16 @@ class _Known:
     identity: Mapping[str, str]
 
 
+@dataclass(slots=True)
+class Snapshot:
+    """What a device said in one poll, as its profile asks: enough to ask for the same again (see batch)."""
+
+    profile: Profile
+    scalars: dict[Oid, Typed]
+    columns: dict[Oid, dict[bytes, Typed]] = field(default_factory=dict)
+    failed: set[str] = field(default_factory=set)
+
+
 class SnmpPoller:
     """Implements Poller over SNMP v1, v2c and v3. Safe to call from several threads, one device at a time each."""
 
@@ -66,19 +79,29 @@ class SnmpPoller:
 
     def poll(self, device: Device, credential: Credential | None) -> PollResult:
         """One poll; never raises for anything the device or the network does."""
+        return self.read(device, credential)[0]
+
+    def read(self, device: Device, credential: Credential | None) -> tuple[PollResult, Snapshot | None]:
+        """One poll, and what the device said; None when it did not answer. Never raises."""
         at_ms, started = self._clock.now_ms(), self._clock.monotonic()
         access = device.snmp or SnmpAccess(credential="")
+        snapshot = None
         if credential is None:
             result = _failed(at_ms, _no_credential(access))
         else:
             try:
                 with self._session(device, access, credential) as session:
-                    result = self._read(device, access, session, at_ms)
+                    result, snapshot = self._read(device, access, session, at_ms)
             except SnmpError as error:
                 result = _failed(at_ms, error.poll_error())
             except InputError as error:  # the inventory names a profile that does not exist
                 result = _failed(at_ms, PollError("profile", str(error), error.zh))
-        return replace(result, duration_seconds=self._clock.monotonic() - started)
+        return replace(result, duration_seconds=self._clock.monotonic() - started), snapshot
+
+    def peer(self, device: DeviceId) -> UsmPeer | None:
+        """What is known about a device's SNMPv3 agent."""
+        _, transport = self._engines.get(device, (None, None))
+        return transport.peer if isinstance(transport, UsmTransport) else None
 
     @contextmanager
     def _session(self, device: Device, access: SnmpAccess, credential: Credential) -> Iterator[Session]:
@@ -106,7 +129,9 @@ class SnmpPoller:
         """Release what is kept between polls."""
         self._engines.clear()
 
-    def _read(self, device: Device, access: SnmpAccess, session: Session, at_ms: int) -> PollResult:
+    def _read(
+        self, device: Device, access: SnmpAccess, session: Session, at_ms: int
+    ) -> tuple[PollResult, Snapshot]:
         errors: list[PollError] = []
         try:
             system = session.get(_SYSTEM)
@@ -115,9 +140,11 @@ class SnmpPoller:
             errors.append(refusal.poll_error())
         known = self._identify(device, access, session, system)
         report = Report()
-        for module, problem in _modules(known.profile, session, report):
-            report.readings.append(Reading("snmp_module_up", (("module", module),), 0.0 if problem else 1.0))
+        snapshot = Snapshot(known.profile, dict(system))
+        for module, problem in _modules(known.profile, session, report, snapshot):
+            report.readings.append(module_reading(module, ok=problem is None))
             if problem is not None:
+                snapshot.failed.add(module)
                 error = problem.poll_error()
                 errors.append(PollError(error.code, f"{module}: {error.message}", f"{module}：{error.zh}"))
         summarise(report)
@@ -128,7 +155,7 @@ class SnmpPoller:
             "profile": known.profile.name,
             "profile_revision": self._revisions.get(known.profile.name, ""),
         }
-        return PollResult(
+        result = PollResult(
             module=_MODULE,
             up=True,
             at_ms=at_ms,
@@ -138,6 +165,7 @@ class SnmpPoller:
             identity={key: value for key, value in identity.items() if value},
             detail=report.detail(),
         )
+        return result, snapshot
 
     def _identify(
         self, device: Device, access: SnmpAccess, session: Session, system: Mapping[Oid, Typed]
@@ -183,11 +211,13 @@ class SnmpPoller:
         return self._profiles[name]
 
 
-def _modules(profile: Profile, session: Session, report: Report) -> list[tuple[str, SnmpError | None]]:
-    """Read every module into `report`; per module what went wrong, if anything."""
+def _modules(
+    profile: Profile, session: Session, report: Report, snapshot: Snapshot
+) -> list[tuple[str, SnmpError | None]]:
+    """Read every module into `report` and `snapshot`; per module what went wrong, if anything."""
     outcomes: list[tuple[str, SnmpError | None]] = []
     scalars = _all_scalars(profile, session)
-    columns: dict[Oid, dict[bytes, Typed]] = {}
+    columns = snapshot.columns
     for module in profile.modules:
         problem: SnmpError | None = None
         try:
@@ -199,6 +229,7 @@ def _modules(profile: Profile, session: Session, report: Report) -> list[tuple[s
             walked = session.walk(missing)
             columns.update(walked.columns)
             problem = problem or next(iter(walked.problems), None)
+        snapshot.scalars.update(found)
         read_module(module, found, columns, report)
         outcomes.append((module.name, problem))
     return outcomes

@@ -74,6 +74,11 @@ class UsmTransport:
         """How often what was refused, reported or learned anew, by reason; see usm.errors."""
         return self._counts
 
+    @property
+    def peer(self) -> UsmPeer:
+        """What is known about the agent."""
+        return self._peer
+
     def exchange(self, ask: Ask) -> Reply:
         """Raises NoAnswerError, RefusedError, AuthError, MalformedReplyError or NetworkError."""
         if self._socket is None:
