@@ -34,7 +34,7 @@ from dashboards.topology.marks import (
 from dashboards.topology.words import band_word, capability_words, mac_text, node_name, port_text, short_name
 from monitor.identity.roles import Permission
 from monitor.model import Site
-from monitor.topology.graph import Confidence, Link, LinkKind, Node, NodeKind
+from monitor.topology.graph import Link, LinkKind, Node, NodeKind
 
 blueprint = Blueprint("topology", __name__, url_prefix="/topology")
 
@@ -291,7 +291,7 @@ def _counted(row: SiteRow, shown: SiteMap, down: Mapping[tuple[str, str], float]
         len(graph.links),
         None if down is None else down_ends(graph, down),
         sum(node.kind is NodeKind.UNKNOWN for node in graph.nodes.values()),
-        sum(link.confidence is not Confidence.CONFIRMED for link in graph.links),
+        len(shown.doubtful),
         len(graph.conflicts),
         shown.at_ms,
     )
@@ -313,14 +313,14 @@ def _lit(shown: SiteMap, marks: Marks) -> frozenset[str] | None:
     text, show, kind = asked("q").lower(), asked("show"), asked("kind")
     if not text and show not in SHOWN and kind not in {k.value for k in LinkKind}:
         return None
-    graph = shown.graph
+    graph, doubtful = shown.graph, shown.doubtful
     lit: set[str] = set()
     for link in graph.links:
         ends = [graph.nodes[end.node] for end in (link.a, link.b)]
         fits = (
             (not kind or kind in {k.value for k in link.kinds})
             and (not text or any(text in _searched(shown, node) for node in ends) or text in _ports_searched(link))
-            and _shows(show, marks.links[link.id].state == "down", link.confidence is not Confidence.CONFIRMED,
+            and _shows(show, marks.links[link.id].state == "down", link.id in doubtful,
                        any(node.kind is NodeKind.UNKNOWN for node in ends))
         )  # fmt: skip
         if fits:

@@ -10,11 +10,12 @@ addEventListener('DOMContentLoaded', () => {
   const byLink = new Map([...map.querySelectorAll('[data-link]')].map((el) => [el.dataset.link, el]));
   const whole = map.viewBox.baseVal, full = { w: whole.width, h: whole.height };
   let view = { x: 0, y: 0, w: full.w, h: full.h };
+  const shape = () => canvas.clientHeight / Math.max(1, canvas.clientWidth);
 
   // -- zoom and pan
   function show() { map.setAttribute('viewBox', `${view.x} ${view.y} ${view.w} ${view.h}`); }
   function scale(factor, cx = view.x + view.w / 2, cy = view.y + view.h / 2) {
-    const w = Math.min(full.w * 1.5, Math.max(320, view.w * factor)), f = w / view.w;
+    const w = Math.min(Math.max(full.w, full.h / shape()) * 1.5, Math.max(320, view.w * factor)), f = w / view.w;
     view = { x: cx - (cx - view.x) * f, y: cy - (cy - view.y) * f, w, h: view.h * f };
     show();
   }
@@ -22,7 +23,24 @@ addEventListener('DOMContentLoaded', () => {
     const point = new DOMPoint(event.clientX, event.clientY).matrixTransform(map.getScreenCTM().inverse());
     return [point.x, point.y];
   }
-  const fit = () => { view = { x: 0, y: 0, w: full.w, h: full.h }; show(); };
+  function fit() {
+    const w = Math.max(full.w, full.h / shape());
+    view = { x: (full.w - w) / 2, y: 0, w, h: w * shape() };
+    show();
+  }
+  function begin() {
+    // On a narrow screen the whole map cannot be read: begin where it begins, at a readable size.
+    fit();
+    const first = byNode.get(new URLSearchParams(location.search).get('sel')) || map.querySelector('.node:not(.dim)');
+    const readable = canvas.clientWidth / 0.72;
+    if (readable < view.w && canvas.clientWidth < 700 && first) {
+      const at = first.transform.baseVal.consolidate().matrix;
+      view = { x: Math.max(0, Math.min(full.w - readable, at.e + 74 - readable / 2)), y: Math.max(0, at.f - 60), w: readable, h: readable * shape() };
+      show();
+    }
+  }
+  begin();
+  addEventListener('resize', () => { view.h = view.w * shape(); show(); });
   canvas.addEventListener('wheel', (event) => { event.preventDefault(); scale(event.deltaY > 0 ? 1.15 : 1 / 1.15, ...at(event)); }, { passive: false });
   const touches = new Map();
   let moved = false;

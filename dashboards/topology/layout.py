@@ -21,6 +21,7 @@ BOX_W, BOX_H, CHIP_W, CHIP_H = 148, 40, 132, 22
 COLUMN, ROW_GAP, STACK_GAP, MARGIN, LABEL = 172, 34, 4, 16, 64
 STACK: Final = 10  # hosts in one stack of a rack
 SCREEN: Final = (1240.0, 560.0)
+NARROWEST: Final = 1080.0  # a small site is not blown up
 _AGGREGATION: Final = frozenset({"aggregation", "agg", "distribution", "汇聚"})
 _ACCESS: Final = frozenset({"access", "接入", "ap", "ac"})
 
@@ -292,6 +293,10 @@ def _plan(by_band: Mapping[Band, Sequence[_Unit]], columns: int) -> _Plan:
             plan.units.append(unit)
         y = plan.tops[number] + max(unit.height for unit in units) + ROW_GAP / 2
     plan.width = LABEL + MARGIN + widest * COLUMN
+    if plan.width < NARROWEST:
+        for unit in plan.units:
+            unit.x += (NARROWEST - plan.width) / 2
+        plan.width = NARROWEST
     plan.height = y + MARGIN
     return plan
 

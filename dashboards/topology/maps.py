@@ -54,6 +54,12 @@ class SiteMap:
         """When the oldest device that is still on the map was heard; 0 when none was."""
         return min((one.at_ms for one in self.asked if one.at_ms), default=0)
 
+    @property
+    def doubtful(self) -> frozenset[str]:
+        """Links that somebody should look at."""
+        asked = frozenset(str(one.device.id) for one in self.asked)
+        return frozenset(link.id for link in self.graph.links if link.doubtful(asked))
+
     def old(self, now_ms: int) -> list[Asked]:
         """Devices whose word is older than it should be."""
         return [one for one in self.asked if one.at_ms and now_ms - one.at_ms > OLD_MS]

@@ -99,6 +99,15 @@ class Link:
         """The best evidence."""
         return self.kinds[0]
 
+    def doubtful(self, asked: frozenset[str]) -> bool:
+        """Whether somebody should look: both ends were asked and do not both confirm it, or it is only assumed.
+
+        A host that speaks no discovery protocol is nothing to wonder about.
+        """
+        if self.confidence is Confidence.CONFIRMED:
+            return False
+        return self.confidence is Confidence.ASSUMED or {self.a.node, self.b.node} <= asked
+
     def other(self, node: str) -> str:
         """The node at the other end."""
         return self.b.node if node == self.a.node else self.a.node

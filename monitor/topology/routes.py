@@ -31,7 +31,9 @@ def upstream(graph: Graph, roots: Iterable[DeviceId]) -> Mapping[DeviceId, tuple
     return {**more, **found}
 
 
-def _ways(graph: Graph, roots: Iterable[DeviceId], *, everything: bool) -> dict[DeviceId, tuple[DeviceId, ...]]:
+def _ways(
+    graph: Graph, roots: Iterable[DeviceId], *, everything: bool
+) -> dict[DeviceId, tuple[DeviceId, ...]]:
     around: dict[str, set[str]] = {}
     for link in graph.links:
         if everything or not (link.blocked or link.kind is LinkKind.INVENTORY):

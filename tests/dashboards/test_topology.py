@@ -43,11 +43,13 @@ def tell(stands_on: Backend, device: str, facts: Facts | None, *, at: int, up: b
 
 @pytest.fixture
 def campus(stands_on: Backend, clock: ManualClock) -> Backend:
-    """The core hears an access switch, a stranger and the switch of another site; the access switch hears the core."""
+    """The core hears an access switch, a stranger and a switch of another site; a second one hears it unheard."""
     inventory = stands_on.directory.inventory()
     access = Device(DeviceId(ACCESS), SiteId("H001"), "三楼接入", Kind.NETWORK, "10.1.0.2", "access",
                     depends_on=(DeviceId(CORE),), snmp=SnmpAccess("c"))  # fmt: skip
-    stands_on.directory.replace(replace(inventory, devices={**inventory.devices, access.id: access}))
+    second = replace(access, id=DeviceId("H001-ACC-2"), name="四楼接入", address="10.1.0.3")
+    devices = {**inventory.devices, access.id: access, second.id: second}
+    stands_on.directory.replace(replace(inventory, devices=devices))
     now = clock.now_ms()
     core = Facts(
         now - 60_000, "HX-CORE-1", f"mac:{CORE_MAC}", (CORE_MAC,),
@@ -62,6 +64,8 @@ def campus(stands_on: Backend, clock: ManualClock) -> Backend:
                 neighbours=(heard(1, CORE_MAC, "XGE1/0/2", "HX-CORE-1"),))  # fmt: skip
     tell(stands_on, CORE, core, at=now)
     tell(stands_on, ACCESS, acc, at=now)
+    unheard = heard(1, CORE_MAC, "XGE1/0/1", "HX-CORE-1")
+    tell(stands_on, second.id, replace(acc, name="acc2", chassis="", macs=(), neighbours=(unheard,)), at=now)
     return stands_on
 
 
@@ -127,7 +131,7 @@ def test_links_are_down_full_or_unknown(operator: FlaskClient) -> None:
     listed = {row[2]: row for row in rows(operator, "/topology/H001/links.csv")}
     assert listed["SECRET-AP <b>"][4:7] == ["正常", "92%", "仅一端可见"]
     city = {row[0]: row for row in rows(operator, "/topology/export.csv")}
-    assert city["H001"][3:7] == ["3", "1", "1", "2"]
+    assert city["H001"][3:7] == ["4", "1", "1", "1"]
     assert city["H002"][3] == ""  # nothing was told: not zero links
 
 
@@ -148,14 +152,14 @@ def test_the_list_says_the_same_as_the_map(operator: FlaskClient) -> None:
 
 @pytest.mark.parametrize(
     ("query", "seen"),
-    [("show=unknown", 1), ("show=doubtful", 2), ("show=trouble", 0), ("kind=cdp", 0), ("kind=lldp", 3),
+    [("show=unknown", 1), ("show=doubtful", 1), ("show=trouble", 0), ("kind=cdp", 0), ("kind=lldp", 4),
      ("q=02000000aa99", 1), ("q=nothing", 0), ("q=三楼", 1)],
 )  # fmt: skip
 @pytest.mark.usefixtures("campus")
 def test_filters(operator: FlaskClient, query: str, seen: int) -> None:
     assert len(rows(operator, f"/topology/H001/links.csv?{query}")) == seen
     page = operator.get(f"/topology/H001?{query}").text
-    assert page.count(" dim") > 0 or seen == 3
+    assert page.count(" dim") > 0 or seen == 4
 
 
 @pytest.mark.usefixtures("campus")
