@@ -24,7 +24,7 @@ from collectors.receivers.sources import Source, SourceBook, Verdict
 from collectors.receivers.story import Arrival
 from collectors.receivers.tally import Tally
 from collectors.receivers.translate import Translator
-from collectors.snmp.ber import IP_ADDRESS, dotted, encode_oid
+from collectors.snmp.ber import IP_ADDRESS, encode_oid
 from collectors.snmp.errors import BerError
 from collectors.snmp.message import INFORM, TRAP_V1, V1, V3, Trap, parse_trap
 from monitor.events.interface import Event
@@ -221,9 +221,19 @@ class Intake:
 
     def _tell_offence(self, offence: Offence, now_ms: int, data: bytes = b"") -> None:
         place = offence.place if isinstance(offence.place, str) else str(ipaddress.ip_address(offence.place))
-        note = _claim(data) if data and offence.reason.startswith("unknown") else ""
+        note = self._claim(data) if data and offence.reason.startswith("unknown") else ""
         source = self._culprits.get(place)
         self._tell(story.refused(self._host.collector, offence, place, note, source, now_ms))
+
+    def _claim(self, data: bytes) -> str:
+        """For whoever reads about a refusal: what an unknown sender says it is. Nothing of it is believed."""
+        try:
+            trap = parse_trap(data)
+        except BerError:
+            return ""
+        inner = _claimed(trap)
+        said = f", {'.'.join(map(str, inner))}" if len(inner) == 4 and any(inner) else ""
+        return f"{self._translator.name_of(trap.trap_oid)}{said}"
 
     def _tell(self, event: Event) -> bool:
         stored = self._host.tell(str(uuid.uuid4()), event)
@@ -251,17 +261,6 @@ def _claimed(trap: Trap) -> bytes:
         if oid == _TRAP_ADDRESS and tag == IP_ADDRESS and isinstance(value, bytes):
             return value
     return trap.agent_address
-
-
-def _claim(data: bytes) -> str:
-    """For whoever reads about a refusal: what an unknown sender says it is. Nothing of it is believed."""
-    try:
-        trap = parse_trap(data)
-    except BerError:
-        return ""
-    inner = _claimed(trap)
-    said = f", {'.'.join(map(str, inner))}" if len(inner) == 4 and any(inner) else ""
-    return f"{dotted(trap.trap_oid)}{said}"
 
 
 def _text(peer: Peer) -> str:

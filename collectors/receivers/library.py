@@ -202,8 +202,8 @@ def _read(path: Path) -> _Place:
         text = data.decode("utf-8")
         for event in yaml.parse(text, Loader=yaml.SafeLoader):
             if isinstance(event, yaml.AliasEvent):
-                where = f"{path}:{event.start_mark.line + 1}"
-                raise InputError("YAML aliases are not accepted", where=where)
+                line = event.start_mark.line + 1 if event.start_mark is not None else 1
+                raise InputError("YAML aliases are not accepted", where=f"{path}:{line}")
         node = yaml.compose(text, Loader=yaml.SafeLoader)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         mark = getattr(error, "problem_mark", None)

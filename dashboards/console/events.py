@@ -7,7 +7,7 @@ from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 
-from dashboards.i18n import stamp
+from dashboards.i18n import english, stamp
 from dashboards.listing import asked, csv_response
 from dashboards.scope import backend, requires, scope
 from monitor.errors import NotFoundError
@@ -64,7 +64,13 @@ def find_events(limit: int, device: str = "") -> list[Event]:
         text=asked("q"),
         limit=limit,
     )
-    return backend().events.search(query, scope())
+    return [_spoken(event) for event in backend().events.search(query, scope())]
+
+
+def _spoken(event: Event) -> Event:
+    """The event with the message of the reader's language, where it has one."""
+    said = event.get("zhishou.message_en") if english() else None
+    return {**event, "message": said} if said else event
 
 
 def _cells(event: Event) -> list[object]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from collectors.receivers.usm import OwnEngine, Door
+from collectors.receivers.usm import Door, OwnEngine
 from collectors.snmp.usm.message import decode_message
 from collectors.snmp.usm.user import usm_user
 from tests.collectors.receivers.station import LINK_VARBINDS, USER, Station, assignment, device, netsnmp
