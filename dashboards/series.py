@@ -74,10 +74,10 @@ CHARTS = {
         _l("线路干净吗？"),
         "rate",
         (
-            (_l("入错"), "sum(rate(ifInErrors{{{m}}}[{w}s]))"),
-            (_l("出错"), "sum(rate(ifOutErrors{{{m}}}[{w}s]))"),
-            (_l("入丢"), "sum(rate(ifInDiscards{{{m}}}[{w}s]))"),
-            (_l("出丢"), "sum(rate(ifOutDiscards{{{m}}}[{w}s]))"),
+            (_l("入错误"), "sum(rate(ifInErrors{{{m}}}[{w}s]))"),
+            (_l("出错误"), "sum(rate(ifOutErrors{{{m}}}[{w}s]))"),
+            (_l("入丢弃"), "sum(rate(ifInDiscards{{{m}}}[{w}s]))"),
+            (_l("出丢弃"), "sum(rate(ifOutDiscards{{{m}}}[{w}s]))"),
         ),
         0,
         None,
@@ -138,7 +138,6 @@ CHARTS = {
         ),
         0,
         100,
-        90,
         compared=0,
     ),
 }

@@ -55,6 +55,9 @@ addEventListener('DOMContentLoaded', () => {
       const pick = (s) => (at === null ? s.data.findLast((v) => v !== null) : s.data[at]);
       const said = data.series.filter((s) => !s.dash).map((s) => [s, pick(s)]).filter(([, v]) => v !== undefined && v !== null)
         .flatMap(([s, v], n) => [Object.assign(document.createElement('i'), { className: `sw c${n + 1}` }), `${s.name} ${whole[data.unit](v)}`]);
+      // An old value must not pass for one of now.
+      const newest = Math.max(...data.series.filter((s) => !s.dash).map((s) => s.data.findLastIndex((v) => v !== null)));
+      if (at === null && newest >= 0 && newest < data.xs.length - 4) at = newest;
       if (at !== null) said.unshift(`${span > 172800 ? clock(data.xs[at], span) + ' ' : ''}${clock(data.xs[at], 0)}`);
       label.replaceChildren(...said);
     }
@@ -62,7 +65,7 @@ addEventListener('DOMContentLoaded', () => {
     el.replaceChildren();
     // A threshold far above all values would press them flat: it is drawn once they come near.
     const most = Math.max(...values), near = data.thresholds.map((t) => t.y).filter((y) => most * 3 >= y);
-    const top = data.high ?? (Math.max(most, ...near) * 1.15 || 1);
+    const top = data.high ?? (Math.max(most, ...near) * 1.15 || (data.unit === 'bps' ? 1e6 : 1));
     const axis = { stroke: css('--c-axis'), font: FONT, grid: { stroke: css('--c-grid'), width: 1 }, ticks: { show: false }, border: { show: false } };
     new window.uPlot({
       width: el.clientWidth, height: el.clientHeight, legend: { show: false }, cursor: { points: { size: 6 }, y: false }, padding: [8, 16, 0, 0],

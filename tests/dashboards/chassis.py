@@ -138,6 +138,8 @@ def fill(store: MetricStore, now: int) -> None:
     """A day of readings up to 20 s ago."""
     newest = now - 20_000
     for minute in range(DAY_MINUTES, -1, -1):
+        if minute > 75 and minute % 2:
+            continue
         at = newest - minute * MINUTE
         samples = list(_often(at, minute))
         if minute <= 75 or minute % 30 == 0:

@@ -22,8 +22,14 @@ WORST = ("critical", "warning", "unknown", "ok")
 GROUPS: Mapping[str, tuple[object, str]] = {
     "power": (_l("电源"), r"power|psu|pwr|\bpem\b|supply|\u7535\u6e90|output source"),
     "fans": (_l("风扇"), r"fan|blower|cooling|tach|\u98ce\u6247"),
-    "boards": (_l("板卡与模块"), r"board|slot|card|module|mpu|lpu|\bsfu\b|chassis|supervisor|\u677f|\u69fd|\u6846"),
-    "disks": (_l("磁盘与阵列"), r"dis[kc]|drive|raid|array|volume|pool|ssd|hdd|enclosure|\u786c\u76d8|\u78c1\u76d8"),
+    "boards": (
+        _l("板卡与模块"),
+        r"board|slot|card|module|mpu|lpu|\bsfu\b|chassis|supervisor|\u677f|\u69fd|\u6846",
+    ),
+    "disks": (
+        _l("磁盘与阵列"),
+        r"dis[kc]|drive|raid|array|volume|pool|ssd|hdd|enclosure|\u786c\u76d8|\u78c1\u76d8",
+    ),
     "battery": (_l("电池"), r"batter|\u7535\u6c60"),
     "other": (_l("其他"), ""),
 }

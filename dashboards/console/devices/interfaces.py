@@ -133,7 +133,9 @@ def _named(subject: Subject, samples: Iterable[tuple[Series, float]]) -> list[Po
         port = found.get(index, Port(index, index))
         name = labels.get("ifName") or descr or port.name
         # The labels come with every poll, the status only when it changed.
-        found[index] = replace(port, name=name, alias=labels.get("ifAlias", port.alias), descr=descr or port.descr)
+        found[index] = replace(
+            port, name=name, alias=labels.get("ifAlias", port.alias), descr=descr or port.descr
+        )
     for index, told in numbers.items():
         port = found[index]
         found[index] = replace(

@@ -29,7 +29,7 @@ STANDS: Mapping[str, tuple[str, object]] = {
     "down": ("info", _l("断开")),
     "up": ("ok", _l("通")),
     "testing": ("maint", _l("测试中")),
-    "off": ("off", _l("已关闭")),
+    "off": ("off", _l("管理关闭")),
     "absent": ("off", _l("模块不在位")),
     "idle": ("off", _l("未接")),
 }
@@ -37,8 +37,10 @@ _FAULTY = _l("有错误")
 SHOWS = ("up", "down", "off", "errors", "idle")
 _ORDER = tuple(STANDS)
 _SEVERITIES = ("critical", "major", "minor", "info")
-# uplink, interconnect, private network, core, cascade, exit, storage, stack, heartbeat in Chinese; spare, reserved, idle.
-_MATTERS = re.compile(r"(?i)uplink|trunk|\u4e0a\u8054|\u4e92\u8054|\u4e13\u7f51|\u6838\u5fc3|\u7ea7\u8054|\u51fa\u53e3|\u5b58\u50a8|\u5806\u53e0|\u5fc3\u8df3")
+# In Chinese: uplink, interconnect, private network, core, cascade, exit, storage, stack, heartbeat; spare, reserved.
+_MATTERS = re.compile(
+    r"(?i)uplink|trunk|\u4e0a\u8054|\u4e92\u8054|\u4e13\u7f51|\u6838\u5fc3|\u7ea7\u8054|\u51fa\u53e3|\u5b58\u50a8|\u5806\u53e0|\u5fc3\u8df3"
+)
 _SPARE = re.compile(r"(?i)spare|reserved|unused|\u5907\u7528|\u9884\u7559|\u7a7a\u95f2")
 _DIGITS = re.compile(r"(\d+)")
 
@@ -159,7 +161,9 @@ def _share(rate: float | None, speed: float | None) -> float | None:
 def natural(text: str) -> tuple[tuple[int, int, str], ...]:
     """A sort key in which GE0/0/2 stands before GE0/0/10."""
     return tuple(
-        (0, int(part), "") if part.isdigit() else (1, 0, part) for part in _DIGITS.split(text.lower()) if part
+        (0, int(part), "") if part.isdecimal() else (1, 0, part)
+        for part in _DIGITS.split(text.lower())
+        if part
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from flask_babel import gettext as _
 from markupsafe import Markup
@@ -13,6 +13,7 @@ from dashboards.console.devices.polls import Trouble
 from dashboards.console.devices.ports import Port
 from dashboards.console.devices.subject import Subject
 from dashboards.i18n import ORIGIN_WORDS, percent, since, span
+from dashboards.states import ORDER
 from dashboards.titles import title_here
 
 HOT, HOTTER = 75.0, 90.0  # degrees Celsius, as the rules TemperatureHigh and TemperatureCritical
@@ -52,20 +53,50 @@ def verdict(subject: Subject, troubles: Sequence[Trouble], ports: Sequence[Port]
         return Verdict(first.severity.value, text, first.fired_at or first.active_at, whose)
     down = [status for status in subject.statuses if not status.up]
     if subject.silent:
-        return Verdict("unknown", _("没有应答，下面是末次读数"), min(s.changed_at for s in down))
-    if troubles and (not subject.statuses or troubles[0].mark == "stale"):
-        return Verdict(troubles[0].mark, troubles[0].title)
+        refused = any(error.get("code") == "auth" for status in down for error in status.errors)
+        text = _("设备拒绝了凭据") if refused else _("没有应答")
+        if ports or subject.readings.facts:
+            text = _("%(t)s，下面是末次读数", t=text)
+        return Verdict("unknown", text, min(status.changed_at for status in down))
+    if not subject.statuses and not subject.readings.heard:
+        return Verdict("unknown", _("从未采集，现状未知"))
+    if troubles and troubles[0].mark == "stale":
+        return Verdict("stale", troubles[0].title)
     if subject.state.name == "stale":
         return Verdict("stale", _("数据已过期，下面是末次读数"), subject.checked_at)
+    found = _own_troubles(subject, ports)
     if down:
         names = _("、").join(status.module for status in down)
-        return Verdict("minor", _("%(m)s 没有应答，其余正常", m=names), down[0].changed_at)
-    broken = sum(port.stand == "broken" for port in ports)
-    if broken:
-        return Verdict("minor", _("应答正常，%(n)s 个重要接口断开", n=broken))
-    if any(status.errors for status in subject.statuses):
-        return Verdict("minor", _("应答正常，但读取不完整"))
-    return Verdict("ok", _("应答正常，没有未恢复的告警"))
+        found.append(Verdict("minor", _("%(m)s 没有应答", m=names), down[0].changed_at))
+    elif any(status.errors for status in subject.statuses):
+        found.append(Verdict("minor", _("应答正常，但读取不完整")))
+    if not found:
+        return Verdict("ok", _("应答正常，没有未恢复的告警"))
+    found.sort(key=lambda one: ORDER.index(one.mark))
+    text = _("；").join(one.text for one in found[:2])
+    return Verdict(found[0].mark, text, found[0].since)
+
+
+def _own_troubles(subject: Subject, ports: Sequence[Port]) -> list[Verdict]:
+    """What the readings themselves say is wrong, whether an alert has been raised for it or not."""
+    found = []
+    power = hardware.ups(subject)
+    if power is not None and power.on_battery:
+        left = span(power.runtime) if power.runtime is not None else _("未知")
+        found.append(Verdict("critical", _("正用电池供电，预计还能撑 %(t)s", t=left), power.since))
+    found += [
+        Verdict(part.mark, _("部件 %(n)s %(w)s", n=part.name, w=part.word))
+        for part in hardware.components(subject)
+        if part.state in ("critical", "warning")
+    ]
+    if full := [space for space in hardware.spaces(subject) if space.mark]:
+        text = _("存储 %(n)s 已用 %(p)s", n=full[0].name, p=percent(full[0].ratio, 0))
+        found.append(Verdict(full[0].mark, text))
+    if broken := [port for port in ports if port.stand == "broken" and not port.late]:
+        more = _("，另有 %(n)s 个", n=len(broken) - 1) if len(broken) > 1 else ""
+        text = _("重要接口 %(n)s 断开%(m)s", n=broken[0].name, m=more)
+        found.append(Verdict("minor", text))
+    return found
 
 
 def facts(subject: Subject, ports: Sequence[Port], parts: Sequence[hardware.Component]) -> list[Fact]:
@@ -103,6 +134,8 @@ def facts(subject: Subject, ports: Sequence[Port], parts: Sequence[hardware.Comp
         )
     if (sessions := readings.one("device_sessions")) is not None:
         found.append(Fact(_("会话数"), f"{sessions:,.0f}", _("并发"), "", late))
+    if late:
+        found = [replace(fact, note=_("末次读数"), mark="") for fact in found]
     asked = subject.checked_at
     told = since(asked) if asked else _("从未")
     found = [*found[:5], Fact(_("采集"), told, _("采集器 %(id)s", id=subject.site.collector))]

@@ -10,7 +10,7 @@ from flask_babel import gettext as _
 
 from dashboards.console.devices import hardware, polls
 from dashboards.console.devices.blueprint import blueprint
-from dashboards.console.devices.interfaces import load_ports, load_rows
+from dashboards.console.devices.interfaces import Rows, load_ports, load_rows
 from dashboards.console.devices.ports import SATURATED, SHOWS, SORTS, Port, counts, wanted, worth_a_look
 from dashboards.console.devices.subject import Subject, subject_of
 from dashboards.console.devices.verdict import facts, verdict
@@ -36,6 +36,7 @@ def page(device_id: str) -> ResponseReturnValue:
     subject = subject_of(device_id)
     ports = load_ports(subject)
     focus = worth_a_look(ports, FOCUS)
+    rows = load_rows(subject, focus)
     device, directory, within = subject.device, backend().directory, scope()
     return _tab(
         "page",
@@ -43,11 +44,11 @@ def page(device_id: str) -> ResponseReturnValue:
         ports,
         refreshed="#live-main,#live-side",
         focus=focus,
-        rows=load_rows(subject, focus),
+        rows=rows,
         port_counts=counts(ports),
         charts=_charts_of(subject, ports),
         span=_span(),
-        drawn=next((p for p in ports if p.index == asked("port")), focus[0] if focus else None),
+        drawn=_drawn(ports, focus, rows),
         events=find_events(10, device.id),
         spaces=hardware.spaces(subject)[:6],
         cpu=hardware.processor(subject),
@@ -174,7 +175,7 @@ def _tab(
             len(parts)
             + sum(len(v) for k, v in subject.readings.facts.items() if k.startswith("device_sensor_")),
         ),
-        ("polling", _("采集"), ""),
+        ("polling", _("采集情况"), ""),
     ]
     return render_template(
         f"devices/{name}.html",
@@ -204,6 +205,17 @@ def _tab(
 
 def _wanted_ports(ports: list[Port]) -> list[Port]:
     return wanted(ports, asked("q"), asked("show"), hide_unused=asked("hide") == "1")
+
+
+def _drawn(ports: list[Port], focus: list[Port], rows: Rows) -> Port | None:
+    """The interface to draw first: the one asked for, one cut within the range, else the busiest that matters."""
+    now, length = backend().clock.now_ms(), RANGES[_span()][0] * 1000
+    cut = [port for port in focus if port.stand == "broken" and now - rows.since.get(port.index, 0) < length]
+    busy = sorted(focus, key=lambda port: (not port.matters, -port.traffic))
+    named = [
+        port for port in ports if port.index == asked("port") or (asked("if") and port.name == asked("if"))
+    ]
+    return next(iter([*named, *cut, *(port for port in busy if port.traffic), *focus]), None)
 
 
 def _span() -> str:
