@@ -176,6 +176,36 @@ def test_no_answer_with_a_flipped_bit_is_accepted(name: str, seen: bool) -> None
     assert (peer.boots, peer.engine_time()) == (3, 1000)
 
 
+def test_what_is_signed_but_malformed_is_refused_by_the_short_way_too() -> None:
+    """A right digest does not excuse a wrong form: whatever holds the key is held to the protocol."""
+    engine = Engine()
+    peer = peer_of(engine)
+    msg_id = 0x12345678
+    good = engine.wrap(LONG, msg_id)
+    got = decode_message(good)
+    assert peer.open(good) == (msg_id, LONG)
+    user_at = got.digest_at - 5
+
+    def altered(at: int, octets: bytes) -> bytes:
+        data = good[:at] + octets + good[at + len(octets) :]
+        return engine.sign(data, got.digest_at)
+
+    for data in (
+        altered(0, b"\x31"),
+        altered(2, (len(good) - 5).to_bytes(2, "big")),
+        altered(got.version_at + 2, b"\x02"),
+        altered(got.msg_id_at, b"\x80"),
+        altered(got.time_at, b"\x80"),
+        altered(got.digest_at + 12, b"\x05"),
+    ):
+        with pytest.raises(MalformedReplyError):
+            peer.open(data)
+    assert good[user_at : user_at + 3] == b"ops"
+    assert refused(peer, altered(user_at, b"spo")) == "wrong-user"
+    assert refused(peer, altered(good.index(ENGINE_ID), ENGINE_ID[:-1] + b"\x00")) == "wrong-engine"
+    assert peer.open(good) == (msg_id, LONG)
+
+
 def test_forged_answers() -> None:
     engine = Engine()
     peer = peer_of(engine)
