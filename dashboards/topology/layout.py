@@ -22,8 +22,8 @@ COLUMN, ROW_GAP, STACK_GAP, MARGIN, LABEL = 172, 34, 4, 16, 64
 STACK: Final = 10  # hosts in one stack of a rack
 SCREEN: Final = (1240.0, 560.0)
 NARROWEST: Final = 1080.0  # a small site is not blown up
-_AGGREGATION: Final = frozenset({"aggregation", "agg", "distribution", "汇聚"})
-_ACCESS: Final = frozenset({"access", "接入", "ap", "ac"})
+_AGGREGATION: Final = frozenset({"aggregation", "agg", "distribution"})
+_ACCESS: Final = frozenset({"access", "ap", "ac"})
 
 
 class Band(IntEnum):
