@@ -261,8 +261,8 @@ def _print(groups: Sequence[Sequence[Find]], skipped: Sequence[Skip]) -> None:
     console = Console()
     if groups:
         table = Table()
+        table.add_column("地址 address", no_wrap=True)
         for title in (
-            "地址 address",
             "名称 name",
             "类别 kind",
             "厂商 vendor",

@@ -197,6 +197,8 @@ class Scan:
                 # One device's oddity must not end the scan of the others.
                 _log.error("an address could not be read", address=address, reason=repr(problem))
             find = None if problem is not None else future.result()
+            if self._stop.is_set() and (find is None or find.problems):
+                continue  # cut off while it was read: not done, and read again when the scan is taken up
             if find is not None:
                 self._found += 1
                 on_find(find)

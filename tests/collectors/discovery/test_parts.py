@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
@@ -14,7 +15,6 @@ from pysnmp.proto.secmod.rfc3414.service import UsmSecurityParameters
 from collectors.discovery.engine import encode_discovery, parse_report
 from collectors.discovery.kinds import suggest
 from collectors.discovery.skips import Skip, forbidden
-from collectors.profiles.loader import load_profiles
 from collectors.profiles.profile import Profile, Source
 from collectors.profiles.revision import revision
 from collectors.snmp.ber import encode_integer, encode_oid, tlv
@@ -101,8 +101,8 @@ def test_the_kind_is_suggested_or_left_open(
     assert suggest(profile, vendor, hardware, descr, services, generic=profile == "generic") == kind
 
 
-def test_suggestions_are_kinds_of_the_inventory() -> None:
-    for name in load_profiles():
+def test_suggestions_are_kinds_of_the_inventory(profiles: Mapping[str, Profile]) -> None:
+    for name in profiles:
         assert suggest(name, "", "", "", None, generic=False) in {"", *Kind}
 
 
@@ -119,7 +119,7 @@ def test_forbidden_addresses_come_with_device_and_reason() -> None:
     assert {skip.device for skip in found} == {"ICU", "LOCAL"}
 
 
-def test_a_revision_depends_on_the_identity_rules_alone() -> None:
+def test_a_revision_depends_on_the_identity_rules_alone(profiles: Mapping[str, Profile]) -> None:
     rules = {"serial": (Source(value="x", equals=frozenset({"a", "b", "c"})),)}
     one = Profile("one", (), rules, ())
     assert revision(one) == revision(replace(one, name="two"))
@@ -127,4 +127,4 @@ def test_a_revision_depends_on_the_identity_rules_alone() -> None:
     assert revision(one) == revision(
         replace(one, identity={"serial": (Source(value="x", equals=frozenset({"c", "b", "a"})),)})
     )
-    assert len({revision(profile) for profile in load_profiles().values()}) > 10
+    assert len({revision(profile) for profile in profiles.values()}) > 10

@@ -13,7 +13,6 @@ import pytest
 from collectors.discovery.planner import Kind, Step
 from collectors.discovery.scan import Ending, Progress, Scan, Start, ladder
 from collectors.interface import Credential
-from collectors.profiles.loader import load_profiles
 from collectors.profiles.profile import Profile
 from collectors.snmp.message import V1, V2C, encode_response, parse_request
 from monitor.clock import SystemClock
@@ -38,11 +37,6 @@ ORDER = ScanOrder(
 )
 BEGINNING = Start()
 CREDENTIALS = {"wrong": WRONG, "right": RIGHT, "ancient": ANCIENT}
-
-
-@pytest.fixture(scope="module")
-def profiles() -> Mapping[str, Profile]:
-    return load_profiles()
 
 
 def scan(
