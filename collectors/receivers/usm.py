@@ -386,7 +386,7 @@ class SignedTraps:
                 log.warning("a v3 sender cannot be answered", reason=str(error))
 
     def _door(self, source: Source) -> Door:
-        """The engine of a credential, made when its first message comes; a second each, so only some are kept."""
+        """The engine of a credential, made (in a third of a second) when its first message comes; DOORS are kept."""
         credential = source.credential
         if credential is None or self._own is None:
             raise ValueError("no credential")

@@ -7,14 +7,15 @@ from collections.abc import Callable
 from flask.testing import FlaskClient
 
 from dashboards.backend import Backend
+from monitor.events.interface import Event
 from monitor.identity.roles import Role
 from tests.conftest import NOON
 
-TRAP = {
+TRAP: Event = {
     "@timestamp": NOON - 1000, "event.dataset": "zhishou.trap", "event.action": "trap.linkDown", "zhishou.site": "H001",
     "zhishou.device": "H001-SW-1", "message": "接口 3 断开", "zhishou.message_en": "Interface 3 down",
 }  # fmt: skip
-REFUSED = {
+REFUSED: Event = {
     "@timestamp": NOON - 500, "event.action": "trap.refused.unknown-source", "message": "收到未登记地址 192.0.2.9 的陷阱",
 }  # fmt: skip
 

@@ -106,9 +106,10 @@ def test_whoever_has_not_the_right_secrets_is_refused(
     assert station.host.polls == []
 
 
-def test_no_flipped_octet_passes(tmp_path: Path) -> None:
+def test_nothing_but_the_genuine_octets_passes(tmp_path: Path) -> None:
     genuine = captured()
     forged = [genuine[:at] + bytes((genuine[at] ^ 1,)) + genuine[at + 1 :] for at in range(len(genuine))]
+    forged += [genuine[:at] for at in range(len(genuine))] + [genuine + b"\0"]
     with Station(tmp_path, USER) as station:
         station.send(*forged)
         assert station.wait(
