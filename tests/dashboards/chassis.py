@@ -138,11 +138,11 @@ def fill(store: MetricStore, now: int) -> None:
     """A day of readings up to 20 s ago."""
     newest = now - 20_000
     for minute in range(DAY_MINUTES, -1, -1):
-        if minute > 75 and minute % 2:
-            continue
+        if minute % 2 and not 15 <= minute <= 25 and minute > 6:
+            continue  # every minute where something changes, every other one elsewhere
         at = newest - minute * MINUTE
         samples = list(_often(at, minute))
-        if minute <= 75 or minute % 30 == 0:
+        if (minute <= 70 and minute % 2 == 0) or minute % 30 == 0:
             samples += _interfaces(at, minute)
         store.append(block_of(samples))
 
