@@ -24,6 +24,7 @@ _UNITS: Final[dict[str, float]] = {
     **dict.fromkeys(("MHz", "Mbps"), 1e6),
     "Gbps": 1e9,
 }
+_WHOLE: Final = 6  # octets that are whole characters before a cut one: fewer are more likely no text
 _NUMBER: Final = re.compile(r'[\s"]*([-+]?\d+(?:\.\d+)?)\s*(%|°?[A-Za-z]{1,5}|degrees C)?[\s"]*')
 
 
@@ -47,8 +48,11 @@ def _octets_text(value: bytes) -> str:
     for encoding in ("utf-8", "gb18030"):
         try:
             text = octets.decode(encoding)
-        except UnicodeDecodeError:
-            continue
+        except UnicodeDecodeError as error:
+            # Agents cut texts at a number of octets, in the middle of a character if need be.
+            if error.start < _WHOLE or error.end < len(octets):
+                continue
+            text = octets[: error.start].decode(encoding)
         if text.isprintable() or all(character.isprintable() or character in "\r\n\t" for character in text):
             return text
     return octets.hex(":")

@@ -117,6 +117,8 @@ def test_formulas() -> None:
     [
         (ber.OCTET_STRING, "核心交换机\0\0".encode(), "核心交换机", None),
         (ber.OCTET_STRING, "门诊楼接入".encode("gbk"), "门诊楼接入", None),
+        (ber.OCTET_STRING, "核心交换机".encode()[:-1], "核心交换", None),
+        (ber.OCTET_STRING, "门诊楼接入".encode("gbk")[:-1], "门诊楼接", None),
         (ber.OCTET_STRING, b" 4.47 %", "4.47 %", 4.47),
         (ber.OCTET_STRING, b"cpu 5", "cpu 5", None),
         (ber.OCTET_STRING, b"\x00\x50\xc2\x00\x00\x01", "50:c2:00:00:01", None),
