@@ -16,6 +16,7 @@ import json
 import re
 import sys
 import tempfile
+import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -54,12 +55,15 @@ def compile_texts(folder: Path, out: Path, modules: Iterable[str]) -> None:
 def collect(modules: Iterable[str], folders: Iterable[Path]) -> dict[str, dict[str, Any]]:
     """Facts of the modules that pysnmp finds in its own set and in these folders."""
     mibs = builder.MibBuilder()
+    mibs.loadTexts = True  # units count as texts
     mibs.add_mib_sources(*[builder.DirMibSource(str(folder)) for folder in folders])
     objects: dict[str, Any] = {}
     names: dict[str, str] = {}
     for module in modules:
         try:
-            mibs.load_modules(module)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", DeprecationWarning)  # pysmi writes in pysnmp's older names
+                mibs.load_modules(module)
         except SmiError as error:
             print(f"{module}: left out: {str(error).splitlines()[0][:200]}", file=sys.stderr)
             continue
