@@ -61,7 +61,8 @@ def summary(result: PollResult) -> dict[str, object]:
             raise InputError(f"two readings are one series: {key}", zh=f"两个读数属于同一序列：{key}")
         if reading.name != "snmp_module_up":
             readings[key] = round(reading.value, _DIGITS)
-    return {"identity": dict(result.identity), "detail": _rounded(result.detail), "readings": readings}
+    identity = {key: text for key, text in result.identity.items() if key != "profile_revision"}
+    return {"identity": identity, "detail": _rounded(result.detail), "readings": readings}
 
 
 def read_expected(path: Path) -> object:
