@@ -53,7 +53,7 @@ def facts_of(
     arp = _arp(columns)
     return Facts(
         at_ms=at_ms,
-        name=short(text_of(scalars[tables.SYS_NAME])) if tables.SYS_NAME in scalars else "",
+        name=_text(scalars.get(tables.SYS_NAME)),
         chassis=chassis,
         macs=tuple(sorted(own)),
         addresses=_own_addresses(columns),
@@ -333,7 +333,10 @@ def _texts(columns: Columns, column: Oid) -> dict[int, str]:
 
 
 def _text(value: Typed | None) -> str:
-    return short(text_of(value)) if value is not None else ""
+    try:
+        return short(text_of(value)) if value is not None else ""
+    except BerError:  # an OID where a text should be, and not even a whole one
+        return ""
 
 
 def _number(value: Typed | None) -> int:

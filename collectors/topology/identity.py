@@ -31,7 +31,8 @@ def mac_of(octets: bytes) -> str:
 def written_mac(text: str) -> str:
     """`00-e0-fc-12-34-56`, `00e0.fc12.3456` and the like as twelve hex digits; empty for anything else."""
     text = text.strip(" \0")
-    return re.sub(r"[^0-9a-f]", "", text.lower()) if _WRITTEN.fullmatch(text) else ""
+    digits = re.sub(r"[^0-9a-f]", "", text.lower()) if _WRITTEN.fullmatch(text) else ""
+    return mac_of(bytes.fromhex(digits))
 
 
 def address_of(octets: bytes) -> str:

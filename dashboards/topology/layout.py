@@ -18,7 +18,7 @@ from monitor.topology.graph import Graph, Link, LinkKind, NodeKind
 from monitor.topology.routes import EXIT_ROLES, roots_of
 
 BOX_W, BOX_H, CHIP_W, CHIP_H = 148, 40, 132, 22
-COLUMN, ROW_GAP, STACK_GAP, MARGIN, LABEL = 172, 34, 4, 16, 64
+COLUMN, ROW_GAP, STACK_GAP, MARGIN, LABEL = 172, 34, 4, 16, 72
 STACK: Final = 10  # hosts in one stack of a rack
 SCREEN: Final = (1240.0, 560.0)
 NARROWEST: Final = 1080.0  # a small site is not blown up
