@@ -238,8 +238,6 @@ class UsmPeer:
         if message.user != self._user.name:
             self._refuse("wrong-user", msg_id)
         digest_end = message.digest_at + len(message.digest)
-        if len(message.digest) != self._digester.octets:
-            self._refuse("wrong-digest", msg_id)
         self._verify(self._digester, data, message.digest_at, digest_end, msg_id)
         if level & PRIV_FLAG and self._privacy is not None:
             plain = self._privacy.decrypt(message.body, message.boots, message.time, message.salt)

@@ -323,8 +323,9 @@ def test_addresses_and_credentials_that_cannot_be_used() -> None:
         UsmTransport("127.0.0.1", port, credential(auth_protocol="MD5"), 1, 0, SystemClock())
 
 
-def test_a_poller_keeps_what_it_knows_of_an_agent_but_no_socket() -> None:
-    poller = SnmpPoller(SystemClock(), load_profiles())
+def test_a_poller_keeps_what_it_knows_of_an_agent_but_no_socket(tmp_path: Path) -> None:
+    (tmp_path / "generic.yml").write_text("name: generic\n", "utf-8")
+    poller = SnmpPoller(SystemClock(), load_profiles(tmp_path))
     with Agent(Engine()) as agent:
         access = SnmpAccess("c", port=agent.port, timeout=1, retries=1)
         device = Device(DeviceId("box"), SiteId("s"), "box", Kind.NETWORK, agent.host, snmp=access)
