@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 import structlog
 
@@ -22,24 +23,23 @@ from collectors.enrich import (
     SNMP,
     SSH,
     TOPOLOGY,
+    ReadingKey,
     Sample,
-    SeriesBook,
-    StatusBook,
-    event_line,
     heartbeat,
     module_kind,
 )
+from collectors.intake import Intake
 from collectors.interface import Assignment, Companion, Credential, Poller, PollError, PollResult
-from collectors.outbox import Lane, Outbox, OutboxFull, Position
+from collectors.outbox import Outbox, Position
 from collectors.push import EVENTS, METRICS, Pusher
 from collectors.telemetry import CollectorMetrics
 from collectors.timetable import Due, Task, Timetable
 from collectors.uplink import CoreClient
-from collectors.wire import SampleEncoder
 from collectors.workers import DeviceWorkers
 from monitor.clock import Clock
 from monitor.errors import UnreachableError
 from monitor.events.interface import Event
+from monitor.metrics.arrays import Floats, Ints
 from monitor.model import Device, DeviceId, Kind
 
 PAUSE_SECONDS = 5.0
@@ -87,6 +87,22 @@ def tasks_of(assignment: Assignment) -> list[Task]:
     return [task for task in tasks if task.interval > 0]
 
 
+class FleetHold(Protocol):
+    """The SNMP devices polled in a batch (collectors.snmp.batch.process)."""
+
+    def start(self) -> None:
+        """Begin; returns at once."""
+
+    def assign(self, devices: Sequence[tuple[Device, Credential | None]]) -> None:
+        """Poll these from now on."""
+
+    def poll_soon(self, device: DeviceId) -> None:
+        """Poll one now."""
+
+    def stop(self) -> None:
+        """End within two seconds."""
+
+
 class Agent:
     """One collector. `pollers` by kind of module: snmp, ssh, probe."""
 
@@ -107,9 +123,8 @@ class Agent:
         self._clock = clock
         self._metrics = metrics
         metrics.watch(outbox)
-        self._series = SeriesBook()
-        self._encoder = SampleEncoder()
-        self._statuses = StatusBook(options.collector)
+        self._intake = Intake(options.collector, outbox, metrics, clock)
+        self._fleet: FleetHold | None = None
         self._timetable = Timetable()
         self._changed = threading.Condition()
         self._devices: dict[DeviceId, Device] = {}
@@ -118,7 +133,6 @@ class Agent:
         self._credentials: Mapping[str, Credential] = {}
         self._stopping = threading.Event()
         self._failed = threading.Event()
-        self._paused_until = 0.0
         self._beat: Position | None = None
         self._workers = DeviceWorkers(options.workers, self._poll)
         dead = options.folder / "dead-letter"
@@ -149,8 +163,14 @@ class Agent:
         """What runs beside the polls; before `start`."""
         self._companions = companions
 
+    def batch(self, fleet: FleetHold) -> None:
+        """Leave SNMP to a fleet of its own, whose outlet this agent is; before `start`."""
+        self._fleet = fleet
+
     def start(self) -> None:
         """Start everything; returns at once. The remembered assignment is used until the core gives one."""
+        if self._fleet is not None:
+            self._fleet.start()
         for companion in self._companions:
             companion.start()
         remembered = self._source.remembered()
@@ -172,6 +192,8 @@ class Agent:
             self._changed.notify_all()
         for companion in self._companions:
             companion.stop()
+        if self._fleet is not None:
+            self._fleet.stop()
         for pusher in self._pushers:
             pusher.stop()
         busy = self._workers.stop(STOP_SECONDS)
@@ -189,15 +211,17 @@ class Agent:
             self._devices = {device.id: device for device in assignment.devices}
             self._regions = {str(site): region for site, region in assignment.regions.items()}
             self._credentials = assignment.credentials
-            self._tasks = frozenset(tasks)
-            gone = self._timetable.replace(tasks, self._clock.monotonic())
+            before, self._tasks = self._tasks, frozenset(tasks)
+            ours = [task for task in tasks if self._fleet is None or task.module != SNMP]
+            self._timetable.replace(ours, self._clock.monotonic())
+            left = {(task.device, task.module) for task in tasks}
+            gone = [task for task in before if (task.device, task.module) not in left]
             self._changed.notify_all()
         self._metrics.devices.set(len(assignment.devices))
-        ended: list[Sample] = []
-        for task in gone:
-            ended += self._series.end(task.device, task.module, self._clock.now_ms())
-            self._statuses.forget(task.device, task.module)
-        self._spool_samples(ended)
+        self._intake.end(gone)
+        if self._fleet is not None:
+            batched = [device for device in assignment.devices if device.snmp is not None]
+            self._fleet.assign([(device, self._credential(device, SNMP)) for device in batched])
         for companion in self._companions:
             companion.assign(assignment)
         log.info("assignment", version=assignment.version, devices=len(assignment.devices), tasks=len(tasks))
@@ -232,7 +256,7 @@ class Agent:
     def _begin(self, due: Due) -> None:
         self._metrics.late.observe(due.late)
         self._metrics.missed.inc(due.missed)
-        if self._clock.monotonic() < self._paused_until or not self._workers.submit(due.task):
+        if self._intake.paused or not self._workers.submit(due.task):
             self._metrics.missed.inc()
 
     def _refresh(self) -> None:
@@ -266,12 +290,12 @@ class Agent:
     def _heartbeat(self) -> None:
         """Say that we live; not again while the last time is still unsent, for an old heartbeat tells nothing."""
         now = self._clock.now_ms()
-        self._spool_samples(self._metrics.samples(self._options.collector, now))
+        self._intake.record(self._metrics.samples(self._options.collector, now))
         if self._beat is not None and not self._outbox.events.acknowledged(self._beat):
             return
         spooled = self._outbox.metrics.state().pending_entries
         key, event = heartbeat(self._options.collector, now, spooled, len(self._devices))
-        self._beat = self._spool("events", self._outbox.events, event_line(key, event), 1)
+        self._beat = self._intake.spool_event(key, event)
 
     # -- one poll ---------------------------------------------------------------------------------------------
 
@@ -285,11 +309,7 @@ class Agent:
         result = self._ask(device, task.module, credential)
         if task not in self._tasks or self._stopping.is_set():
             return  # taken away meanwhile: its series have been ended already
-        self._metrics.polls.labels(module_kind(task.module), "up" if result.up else "down").inc()
-        self._spool_samples(self._series.samples(device, region, result))
-        told = self._statuses.event(device, result)
-        if told is not None and self._spool("events", self._outbox.events, event_line(*told), 1) is None:
-            self._statuses.forget(device.id, result.module)
+        self._intake.take(device, region, result)
 
     def _credential(self, device: Device, module: str) -> Credential | None:
         access = {SNMP: device.snmp, SSH: device.ssh, TOPOLOGY: device.snmp}.get(module)
@@ -315,18 +335,37 @@ class Agent:
             spent = self._clock.monotonic() - started
             return PollResult(module, up=False, at_ms=at_ms, duration_seconds=spent, errors=[error])
 
+    # -- the fleet's outlet -----------------------------------------------------------------------------------
+
+    def result(self, device: DeviceId, result: PollResult, series: Sequence[ReadingKey]) -> None:
+        """See collectors.snmp.batch.fleet.Outlet."""
+        with self._changed:
+            known = self._devices.get(device)
+            region = self._regions.get(known.site, "") if known is not None else ""
+        if known is not None and known.snmp is not None:
+            self._intake.take(known, region, result, series)
+
+    def columns(
+        self, at_ms: int, devices: Sequence[DeviceId], counts: Ints, values: Floats, seconds: Floats
+    ) -> None:
+        """See collectors.snmp.batch.fleet.Outlet."""
+        self._intake.take_columns(self._devices, SNMP, at_ms, devices, counts, values, seconds)
+
+    def lateness(self, seconds: Floats, missed: int) -> None:
+        """See collectors.snmp.batch.fleet.Outlet."""
+        for late in seconds.tolist():
+            self._metrics.late.observe(late)
+        self._metrics.missed.inc(missed)
+
     # -- for companions ---------------------------------------------------------------------------------------
 
     def tell(self, key: str, event: Event) -> bool:
         """See Host."""
-        return self._spool("events", self._outbox.events, event_line(key, event), 1) is not None
+        return self._intake.tell(key, event)
 
     def record(self, samples: Sequence[Sample]) -> bool:
         """See Host."""
-        return (
-            self._spool("metrics", self._outbox.metrics, self._encoder.encode(samples), len(samples))
-            is not None
-        )
+        return self._intake.record(samples)
 
     def poll_soon(self, device: DeviceId) -> bool:
         """See Host. Its SNMP and SSH polls begin at once, at most every ASK_AGAIN_SECONDS."""
@@ -336,21 +375,11 @@ class Agent:
                 return False
             self._asked_at[device] = now
             tasks = [task for task in self._tasks if task.device == device and task.module in {SNMP, SSH}]
-        begun = [self._workers.submit(task) for task in tasks]
-        return any(begun)
-
-    # -- outbox -----------------------------------------------------------------------------------------------
-
-    def _spool_samples(self, samples: Sequence[Sample]) -> None:
-        if samples:
-            self._spool("metrics", self._outbox.metrics, self._encoder.encode(samples), len(samples))
-
-    def _spool(self, name: str, lane: Lane, payload: bytes, entries: int) -> Position | None:
-        try:
-            return lane.append(payload, entries)
-        except OutboxFull as error:
-            self._metrics.dropped.labels(name).inc(entries)
-            if self._clock.monotonic() >= self._paused_until:
-                log.error("data dropped, polling pauses", lane=name, entries=entries, reason=str(error))
-            self._paused_until = self._clock.monotonic() + PAUSE_SECONDS
-            return None
+        begun = False
+        for task in tasks:
+            if task.module == SNMP and self._fleet is not None:
+                self._fleet.poll_soon(device)
+                begun = True
+            else:
+                begun |= self._workers.submit(task)
+        return begun

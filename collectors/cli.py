@@ -14,8 +14,10 @@ from prometheus_client import CollectorRegistry, start_http_server
 
 from collectors.agent import Agent, AgentOptions
 from collectors.assignment import AssignmentSource
+from collectors.enrich import SNMP
 from collectors.outbox import Outbox
 from collectors.pollers import build_pollers
+from collectors.snmp.batch.process import FleetOptions, SnmpProcess
 from collectors.snmp.cli import poll
 from collectors.telemetry import CollectorMetrics
 from collectors.uplink import CoreClient
@@ -78,8 +80,11 @@ def collect(
     source = AssignmentSource(client, collector, load_vault(settings), folder / "assignment")
     outbox = Outbox(folder / "spool", metric_bytes=spool_mib * MEBIBYTE)
     options = AgentOptions(collector, folder, workers=workers)
-    pollers = build_pollers(clock, ca_file=ca_file, profiles=settings.profiles)
-    agent = Agent(options, client, source, pollers, outbox, clock, CollectorMetrics(registry))
+    pollers = build_pollers(clock, ca_file=ca_file, profiles=settings.profiles, leave_out={SNMP})
+    metrics = CollectorMetrics(registry)
+    agent = Agent(options, client, source, pollers, outbox, clock, metrics)
+    fleet = FleetOptions(settings.profiles, settings.log_level)
+    agent.batch(SnmpProcess(fleet, agent, metrics.show_fleet))
     agent.accompany([entry.load()(agent, settings, registry) for entry in entry_points(group=COMPANIONS)])
     _serve(agent, registry, own_page)
 

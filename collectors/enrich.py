@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import orjson
@@ -22,6 +22,7 @@ from monitor.topology.facts import LEARNED, MODULE
 Sample = tuple[Labels, int, float]
 ReadingKey = tuple[str, tuple[tuple[str, str], ...]]
 DETAIL_EVERY_MS = 60_000
+STILL_EVERY_MS = 110_000  # well within the five intervals after which the console calls a poll old
 SNMP, SSH, PROBE, TOPOLOGY = "snmp", "ssh", "probe", MODULE
 TOPOLOGY_EVERY_MS = 3_600_000
 _JOBS: Mapping[str, str] = {SNMP: "snmp", SSH: "node", PROBE: "probe"}
@@ -87,6 +88,14 @@ class SeriesBook:
         found += [(labels, result.at_ms, STALE) for key, labels in before.series.items() if key not in kept]
         return found
 
+    def labels(self, device: DeviceId, module: str, readings: Sequence[ReadingKey]) -> list[Labels]:
+        """The label sets of readings the last poll of a module had; of others, those it would have had."""
+        with self._lock:
+            known = self._known.get((device, module), _Known())
+            return [
+                known.series.get(key) or _label_set(Reading(*key, 0.0), known.identity) for key in readings
+            ]
+
     def end(self, device: DeviceId, module: str, at_ms: int) -> list[Sample]:
         """Stale markers for all series of a module that is not polled any more."""
         with self._lock:
@@ -94,13 +103,18 @@ class SeriesBook:
         return [(labels, at_ms, STALE) for labels in known.series.values()]
 
 
+def own_readings(module: str) -> tuple[ReadingKey, ReadingKey]:
+    """The readings every poll of a module has besides its own: whether it answered, and how long it took."""
+    own = (("probe", module.partition(":")[2]),) if module_kind(module) == PROBE else ()
+    return ("up", own), ("device_poll_duration_seconds", (("module", module), *own))
+
+
 def _all_readings(result: PollResult) -> Iterator[Reading]:
     if result.module == TOPOLOGY:
         return  # whether a device answers is said by its snmp module, once
-    own = (("probe", result.module.partition(":")[2]),) if module_kind(result.module) == PROBE else ()
-    yield Reading("up", own, float(result.up))
-    module = (("module", result.module),)
-    yield Reading("device_poll_duration_seconds", (*module, *own), result.duration_seconds)
+    up, duration = own_readings(result.module)
+    yield Reading(*up, float(result.up))
+    yield Reading(*duration, result.duration_seconds)
     yield from result.readings
 
 
@@ -147,6 +161,29 @@ class StatusBook:
             "zhishou.identity": identity,
             "zhishou.detail": _json(dict(result.detail)),
             "message": _sentence(device, result),
+        }
+
+    def still(self, device: Device, module: str, at_ms: int) -> tuple[str, Event] | None:
+        """The event by which the core knows that a module is still polled, with nothing new but numbers; None when
+        it was told not long ago.
+        """
+        with self._lock:
+            told = self._told.get((device.id, module))
+            if told is None or 0 <= at_ms - told.at_ms < STILL_EVERY_MS:
+                return None
+            up, errors = told.state[:2]
+            self._told[device.id, module] = _Told(told.state, at_ms)
+        return str(uuid.uuid4()), {
+            "@timestamp": at_ms,
+            "event.dataset": "zhishou.poll",
+            "event.action": "device.poll",
+            "zhishou.collector": self._collector,
+            "zhishou.site": device.site,
+            "zhishou.device": device.id,
+            "zhishou.module": module,
+            "zhishou.up": up,
+            "zhishou.errors": errors,
+            "message": f"{device.name or device.id} {module} 应答正常",
         }
 
     def forget(self, device: DeviceId, module: str) -> None:

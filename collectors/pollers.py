@@ -5,7 +5,7 @@ Modules are imported only here and only when a collector starts, so that the res
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -50,13 +50,15 @@ FACTORIES: Mapping[str, Callable[[Clock], Poller]] = {
 }
 
 
-def build_pollers(clock: Clock, *, ca_file: str = "", profiles: str = "") -> dict[str, Poller]:
-    """A poller for every kind of module; `ca_file` adds certificate authorities for the probes, `profiles` is the
-    folder of the operator's own device profiles.
+def build_pollers(
+    clock: Clock, *, ca_file: str = "", profiles: str = "", leave_out: Collection[str] = ()
+) -> dict[str, Poller]:
+    """A poller for every kind of module but those left out; `ca_file` adds certificate authorities for the probes,
+    `profiles` is the folder of the operator's own device profiles.
     """
     wanted: dict[str, Callable[[Clock], Poller]] = {
         **FACTORIES,
         SNMP: partial(_snmp, profiles=profiles),
         PROBE: partial(_probe, ca_file=ca_file),
     }
-    return {kind: factory(clock) for kind, factory in wanted.items()}
+    return {kind: factory(clock) for kind, factory in wanted.items() if kind not in leave_out}

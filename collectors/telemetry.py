@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -47,7 +48,19 @@ class CollectorMetrics:
             ["lane"],
             registry=registry,
         )
+        self.snmp = Gauge(
+            "collector_snmp",
+            "The batched SNMP polls: devices, batched, polling, queued, flying, layouts; and since its process "
+            "started: sent, retried, learned, odd, stray, foreign, malformed, refused",
+            ["figure"],
+            registry=registry,
+        )
         self.devices = Gauge("collector_devices", "Devices of the assignment", registry=registry)
+
+    def show_fleet(self, state: Mapping[str, float]) -> None:
+        """Show what the SNMP fleet says of itself."""
+        for figure, value in state.items():
+            self.snmp.labels(figure).set(value)
 
     def watch(self, outbox: Outbox) -> None:
         """Show the state of both lanes."""

@@ -70,9 +70,14 @@ class Engine:
         self._peers.pop(device, None)
         table.leave(device)
 
-    def slots_of(self, device: int) -> tuple[int, int]:
-        """The first row of a device in `numbers`, and how many it has."""
-        return int(self._devices.first[device]), int(self._devices.count[device])
+    def first_slot(self, device: int) -> int:
+        """The row in `numbers` of a device's first request; the others follow."""
+        return int(self._devices.first[device])
+
+    @property
+    def busy(self) -> bool:
+        """Whether a device is being polled."""
+        return self._busy > 0
 
     @property
     def numbers(self) -> Floats:

@@ -23,6 +23,7 @@ from collectors.snmp.batch.request import as_expected, text_numbers
 from collectors.snmp.batch.shape import Shape, read_message, read_pdu
 from collectors.snmp.batch.slots import FLYING, IDLE, LAYOUTS_KEPT, Slots
 from collectors.snmp.errors import BerError, SnmpError
+from collectors.snmp.usm.errors import AgainError
 
 _RECEIVE: Final = 512  # datagrams a call
 Sizes = npt.NDArray[np.int64]
@@ -190,11 +191,12 @@ class Exchange:
         """The PDU in an authentic answer to the slot's request, else nothing."""
         try:
             number, pdu = peer.open(datagram)
-        except (
-            SnmpError
-        ):  # the peer counts why; what it learned (the agent's time) lets the next attempt succeed
+        except AgainError:  # it told us its engine or its time
             self.counts["refused"] += 1
             self.again.append(slot)
+            return b""
+        except SnmpError:  # the peer counts why
+            self.counts["refused"] += 1
             return b""
         at = 4 + (pdu[1] & 0x7F if pdu[1] > 0x7F else 0)
         if number != self._slots.id_of(slot) or pdu[at : at + 4] != number.to_bytes(4, "big"):
