@@ -23,6 +23,7 @@ from collectors.discovery.scan import Progress as ScanProgress
 from collectors.discovery.skips import Skip, forbidden
 from collectors.interface import Credential
 from collectors.profiles.loader import load_profiles
+from collectors.snmp.cli import credential_of
 from monitor.clock import SystemClock
 from monitor.directory import Directory
 from monitor.discovery.interface import DEFAULT_RATE, MAX_RATE, Find, ScanOrder
@@ -48,6 +49,7 @@ _RANGE = re.compile(r"[0-9a-fA-F.:/,;，；、\s~–-]*[.:][0-9a-fA-F.:/,;，；
 @click.option("--v3-user", help="SNMPv3 user name; tried before any community")
 @click.option("--v3-auth", metavar="SHA:PASS", help="protocol (SHA, SHA224 ... SHA512) and password")
 @click.option("--v3-priv", metavar="AES:PASS", help="protocol (AES, AES192, AES256) and password")
+@click.option("--v3-legacy", metavar="WORDS", default="", help="permit all the same: MD5, DES, noAuthNoPriv")
 @click.option("--port", default=161, show_default=True, type=click.IntRange(1, 65535), help="UDP port")
 @click.option(
     "--rate",
@@ -88,6 +90,7 @@ def discover(
     v3_user: str | None,
     v3_auth: str | None,
     v3_priv: str | None,
+    v3_legacy: str,
     port: int,
     rate: float,
     timeout: float,
@@ -107,7 +110,9 @@ def discover(
         return
     ranges = tuple(split_ranges(target))
     wanted = parse_ranges(ranges)
-    credentials = credentials_of(communities, v1=v1, user=v3_user, auth=v3_auth, priv=v3_priv)
+    credentials = credentials_of(
+        communities, v1=v1, user=v3_user, auth=v3_auth, priv=v3_priv, legacy=v3_legacy
+    )
     skipped = [skip for skip in _forbidden(data) if skip.address in wanted]
     order = ScanOrder(
         0, SiteId("-"), ranges, tuple(credentials), port, rate, timeout=timeout, retries=retries
@@ -128,25 +133,18 @@ def discover(
 
 
 def credentials_of(
-    communities: Sequence[str], *, v1: bool, user: str | None, auth: str | None, priv: str | None
+    communities: Sequence[str],
+    *,
+    v1: bool,
+    user: str | None,
+    auth: str | None,
+    priv: str | None,
+    legacy: str = "",
 ) -> dict[str, Credential]:
     """The credentials of the command line by name. InputError when there is none: nothing is ever guessed."""
     found: dict[str, Credential] = {}
-    if (auth or priv) and not user:
-        raise InputError(
-            "--v3-auth and --v3-priv go with --v3-user", zh="--v3-auth、--v3-priv 须与 --v3-user 同用"
-        )
-    if user:
-        auth_protocol, auth_password = _protocol("--v3-auth", auth)
-        priv_protocol, priv_password = _protocol("--v3-priv", priv)
-        found[f"v3:{user}"] = Credential(
-            "snmp-v3",
-            user=user,
-            auth_protocol=auth_protocol,
-            auth_password=auth_password,
-            priv_protocol=priv_protocol,
-            priv_password=priv_password,
-        )
+    if user or auth or priv or legacy:
+        found[f"v3:{user}"] = credential_of(None, False, user, auth, priv, legacy)
     from_environment = os.environ.get("ZHISHOU_COMMUNITY", "")
     given = [*communities] or ([from_environment] if from_environment and not user else [])
     for number, community in enumerate(dict.fromkeys(given), 1):
@@ -160,15 +158,6 @@ def credentials_of(
             zh="没有可用凭据，请给出 --community 或 --v3-user；本程序从不猜测团体字",
         )
     return found
-
-
-def _protocol(option: str, text: str | None) -> tuple[str, str]:
-    if text is None:
-        return "", ""
-    protocol, found, password = text.partition(":")
-    if not found or not protocol or not password:
-        raise InputError(f"{option} is PROTOCOL:PASSWORD", zh=f"{option} 的格式是 协议:口令")
-    return protocol, password
 
 
 def _forbidden(data: str | None) -> list[Skip]:
