@@ -64,6 +64,20 @@ def load_library(folder: Path | None = None) -> Library:
     return _resolved(shelf)
 
 
+def load_module_files(folder: Path | None = None) -> tuple[ModuleFile, list[InputError]]:
+    """Only the modules, of ours and of the snmp.yml files of `folder`, and what of those is left out."""
+    shelf = _Shelf()
+    _add_modules(shelf, load_modules(SHIPPED_MODULES), SHIPPED_MODULES, own=False)
+    for path in user_files(folder):
+        try:
+            root = read_yaml(path, MAX_BYTES)
+            if is_module_file(root):
+                _add_modules(shelf, parse_modules(root), path, own=True)
+        except InputError as error:
+            shelf.problems.append(error)
+    return shelf.files, shelf.problems
+
+
 def user_files(folder: Path | None) -> list[Path]:
     """The YAML files of a folder, sorted; none when there is no folder."""
     if folder is None or not folder.is_dir():

@@ -11,7 +11,7 @@ from typing import Final
 import structlog
 
 from collectors.interface import Credential
-from collectors.profiles.library import load_library
+from collectors.profiles.library import load_module_files
 from collectors.profiles.modules import Auth, ModuleFile, WalkModule
 from collectors.profiles.modules_read import Families, Labels, read_families
 from collectors.snmp.client import open_transport
@@ -125,10 +125,10 @@ def _failed(doing: str, scrape: SnmpScrape, module: WalkModule, cause: SnmpError
 
 @cache
 def _files(folder: str) -> ModuleFile:
-    library = load_library(Path(folder) if folder else None)
-    for problem in library.problems:
+    files, problems = load_module_files(Path(folder) if folder else None)
+    for problem in problems:
         _log.error("a file of the profiles folder is left out", reason=str(problem))
-    return library.files
+    return files
 
 
 def build(folder: str = "") -> Exposition:

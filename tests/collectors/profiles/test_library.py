@@ -8,7 +8,7 @@ import pytest
 
 from collectors.interface import Credential
 from collectors.pollers import build_pollers
-from collectors.profiles.library import Library, load_library
+from collectors.profiles.library import Library, load_library, load_module_files
 from collectors.profiles.lint import lint
 from collectors.profiles.loader import load_profiles
 from collectors.profiles.recording import parse_recording
@@ -110,6 +110,13 @@ def test_replacing_must_be_said(tmp_path: Path) -> None:
     assert not found.problems
     assert found.profiles["huawei-vrp"].modules == ()
     assert found.sources["huawei-vrp"] == tmp_path / "huawei-vrp.yml"
+
+
+def test_modules_alone_need_no_profile(tmp_path: Path) -> None:
+    library(tmp_path, acme_switch="name: [", snmp=MODULES)
+    files, problems = load_module_files(tmp_path)
+    assert set(files.modules) == {"if_mib", "acme"}
+    assert [problem.where.rpartition(":")[0] for problem in problems] == [str(tmp_path / "acme-switch.yml")]
 
 
 def test_own_modules_stand_before_ours_but_not_before_each_other(tmp_path: Path) -> None:
