@@ -56,7 +56,7 @@ class AgentOptions:
     collector: str
     folder: Path
     workers: int = 32
-    refresh: float = 30.0
+    refresh: float = 5.0
     retry: float = 5.0
     heartbeat: float = 15.0
     sync: float = 1.0

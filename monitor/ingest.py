@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import structlog
 from flask import Blueprint, Response, request
@@ -32,6 +33,17 @@ POLL = "zhishou.poll"
 HEARTBEAT = "zhishou.collector"
 
 
+@dataclass(frozen=True, slots=True)
+class _Share:
+    """What of one version of the inventory is a collector's; `devices` is JSON."""
+
+    version: str
+    devices: str
+    digest: str
+    names: frozenset[str]
+    regions: Mapping[str, str]
+
+
 class Ingest:
     """The ingest service."""
 
@@ -43,6 +55,7 @@ class Ingest:
         self._discovery = open_discovery(
             runtime.database, runtime.directory, self._credentials, runtime.audit, runtime.clock
         )
+        self._shares: dict[str, _Share] = {}
         self._known: dict[tuple[str, str], tuple[bool, str]] = {}
         self._events = Counter(
             "zhishou_events_ingested_total",
@@ -88,22 +101,19 @@ class Ingest:
 
     def assignment(self, collector: str) -> Response:
         """The devices of the sites this collector serves."""
-        document = self._assignment(collector)
-        etag = f'"{document["version"]}"'
+        version, document = self._assignment(collector)
+        etag = f'"{version}"'
         if request.headers.get("If-None-Match") == etag:
             return Response(status=304, headers={"ETag": etag})
-        body = json.dumps(document, ensure_ascii=False)
         return Response(
-            body, content_type="application/json", headers={"ETag": etag, "Cache-Control": "no-store"}
+            document, content_type="application/json", headers={"ETag": etag, "Cache-Control": "no-store"}
         )
 
-    def _assignment(self, collector: str) -> dict[str, object]:
-        inventory = self._runtime.directory.inventory()
-        sites = {s.id: s for s in inventory.sites.values() if s.collector == collector}
-        devices = [full_document(d) for d in inventory.devices.values() if d.site in sites]
-        orders = self._discovery.scans.orders(sites.keys())
-        names = {a["credential"] for d in devices for a in (d["snmp"], d["ssh"]) if a}
-        names |= {name for order in orders for name in order.credentials}
+    def _assignment(self, collector: str) -> tuple[str, str]:
+        """(version, JSON document) of what a collector does."""
+        share = self._share(collector)
+        orders = self._discovery.scans.orders(share.regions.keys())
+        names = share.names | {name for order in orders for name in order.credentials}
         credentials: dict[str, dict[str, str]] = {}
         for name in sorted(names):
             try:
@@ -111,14 +121,36 @@ class Ingest:
                 credentials[name] = {"kind": kind, **values}
             except ZhishouError as error:
                 log.error("a credential is not available", credential=name, error=str(error))
-        body = {
-            "devices": devices,
-            "regions": {s.id: s.region for s in sites.values()},
-            "credentials": credentials,
-            "scans": [full_document(order) for order in orders],
-        }
-        digest = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()[:32]
-        return {"version": digest, **body}
+        rest = json.dumps(
+            {
+                "regions": share.regions,
+                "credentials": credentials,
+                "scans": [full_document(order) for order in orders],
+            },
+            ensure_ascii=False,
+            sort_keys=True,
+        )
+        version = hashlib.sha256(f"{share.digest}{rest}".encode()).hexdigest()[:32]
+        return version, f'{{"version": "{version}", "devices": {share.devices}, {rest[1:]}'
+
+    def _share(self, collector: str) -> _Share:
+        """The collector's part of the inventory, written out once for each version: collectors ask often."""
+        version = self._runtime.directory.version()
+        share = self._shares.get(collector)
+        if share is None or share.version != version:
+            inventory = self._runtime.directory.inventory()
+            sites = {s.id: s for s in inventory.sites.values() if s.collector == collector}
+            devices = [full_document(d) for d in inventory.devices.values() if d.site in sites]
+            text = json.dumps(devices, ensure_ascii=False)
+            share = _Share(
+                version=version,
+                devices=text,
+                digest=hashlib.sha256(text.encode()).hexdigest(),
+                names=frozenset(a["credential"] for d in devices for a in (d["snmp"], d["ssh"]) if a),
+                regions={str(s.id): s.region for s in sites.values()},
+            )
+            self._shares[collector] = share
+        return share
 
     def _own(self, batch: list[tuple[str, Event]], collectors: str) -> list[tuple[str, Event]]:
         """What a token bound to collectors may say: their heartbeats, what concerns no site (traps from unknown

@@ -61,7 +61,8 @@ def page(address: str, stands_on: Backend, clock: ManualClock) -> Iterator[Page]
 def test_no_page_scrolls_sideways(page: Page, address: str, size: tuple[int, int]) -> None:
     page.set_viewport_size({"width": size[0], "height": size[1]})
     for path in ("/", "/desk", "/sites", "/sites/H001", "/devices", "/devices/H001-SW-1", "/services", "/events",
-                 "/compliance", "/playbooks", "/findings", "/admin"):  # fmt: skip
+                 "/compliance", "/playbooks", "/findings", "/admin", "/discovery", "/discovery/scans",
+                 "/discovery/changes"):  # fmt: skip
         page.goto(address + path)
         wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
         assert wide == 0, path
