@@ -53,7 +53,8 @@ def _runs(
         if value is not None and value == value:  # noqa: PLR0124 - NaN is not equal to itself
             points.append((position * step, height - 1 - max(0.0, value) / top * (height - 2.5)))
         elif points:
-            path = "M" + " L".join(f"{x:.1f} {y:.1f}" for x, y in points)
+            drawn = points if len(points) > 1 else points * 2  # a line without length is drawn as a dot
+            path = "M" + " L".join(f"{x:.1f} {y:.1f}" for x, y in drawn)
             runs.append((path, points[0][0], points[-1][0]))
             points = []
     return runs

@@ -102,7 +102,10 @@ CHARTS = {
         (
             (
                 _l("已用"),
-                "100 * sum(device_memory_used_bytes{{{m}}}) / sum(device_memory_size_bytes{{{m}}})",
+                (
+                    "100 * sum(device_memory_used_bytes{{{m}}}) / sum(device_memory_size_bytes{{{m}}})"
+                    " or 100 * max(device_memory_ratio{{{m}}})"
+                ),
             ),
         ),
         0,

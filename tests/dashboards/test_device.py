@@ -233,7 +233,7 @@ def test_hardware_is_worst_first_with_the_day_of_each_sensor(client: FlaskClient
     assert places == sorted(places)
     text = " ".join(re.sub(r"<[^>]+>", " ", page).split())
     assert re.search(r"PWR 2 故障 1 时 (29|30|31) 分", text)
-    assert re.search(r"进风口 – 31 °C 27 °C 35 °C", text)
+    assert re.search(r"温度 2 MPU Board 9 – 58 °C .*? 进风口 – 31 °C 27 °C 35 °C", text)
 
 
 def test_a_supply_on_battery_says_so_before_any_alert(client: FlaskClient) -> None:

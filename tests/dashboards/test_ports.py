@@ -126,7 +126,7 @@ def test_components_are_grouped_by_their_names(name: str, group: str) -> None:
 
 def test_a_pair_of_lines_shares_a_scale_and_leaves_gaps() -> None:
     area, first, second = spark_pair([0.0, 10.0, None, 5.0], [5.0, 5.0, 5.0, 5.0], 30, 22)
-    assert first == "M0.0 21.0 L10.0 1.5 M30.0 11.2"
+    assert first == "M0.0 21.0 L10.0 1.5 M30.0 11.2 L30.0 11.2"
     assert second.startswith("M0.0 11.2")
     assert area.count("Z") == 2
     assert spark_pair([], [None], 10, 10) == ("", "", "")

@@ -13,7 +13,11 @@ from monitor.metrics.client import Series
 STATE_METRICS = "ifOperStatus|ifAdminStatus|ifHighSpeed|ifSpeed"
 HOUR = 3600
 STEP = 120  # seconds between two points of a sparkline
-RECENT = (("1d", "1m"), ("7d", "15m"))  # how far back, and how finely, the end of a state is looked for
+RECENT = (
+    ("15m", "10s"),
+    ("1d", "1m"),
+    ("7d", "15m"),
+)  # how far back, and how finely, the end of a state is looked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +79,7 @@ def load_rows(subject: Subject, shown: Iterable[Port]) -> Rows:
 def last_times(
     readings: Readings, metric: str, label: str, value: int, names: Sequence[str], job: str = "snmp"
 ) -> dict[str, int]:
-    """When each of these series last had a value, in ms, to the minute within a day, to a quarter of an hour before."""
+    """When each of these series last had a value, in ms: to 10 s, to the minute within a day, to 15 min before."""
     at, found = readings.at(job), dict[str, int]()
     for length, step in RECENT:
         missing = [name for name in names if name not in found]

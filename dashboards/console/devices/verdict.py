@@ -73,7 +73,9 @@ def verdict(subject: Subject, troubles: Sequence[Trouble], ports: Sequence[Port]
     if not found:
         return Verdict("ok", _("应答正常，没有未恢复的告警"))
     found.sort(key=lambda one: ORDER.index(one.mark))
-    text = _("；").join(one.text for one in found[:2])
+    text = found[0].text
+    if len(found) > 1:
+        text = _("%(t)s，另有 %(n)s 项异常", t=text, n=len(found) - 1)
     return Verdict(found[0].mark, text, found[0].since)
 
 
@@ -89,6 +91,9 @@ def _own_troubles(subject: Subject, ports: Sequence[Port]) -> list[Verdict]:
         for part in hardware.components(subject)
         if part.state in ("critical", "warning")
     ]
+    for name, space in (("CPU", hardware.processor(subject)), (_("内存"), hardware.memory(subject))):
+        if space is not None and space.mark:
+            found.append(Verdict("minor", _("%(n)s 已用 %(p)s", n=name, p=percent(space.ratio, 0))))
     if full := [space for space in hardware.spaces(subject) if space.mark]:
         text = _("存储 %(n)s 已用 %(p)s", n=full[0].name, p=percent(full[0].ratio, 0))
         found.append(Verdict(full[0].mark, text))

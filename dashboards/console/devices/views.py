@@ -239,7 +239,9 @@ def _charts_of(subject: Subject, ports: list[Port]) -> list[Chart]:
         "traffic": bool(ports),
         "ups": "ups_battery_charge_ratio" in told or "ups_load_ratio" in told,
         "cpu": "device_cpu_ratio" in told or bool(detail.get("processors")) or over_ssh,
-        "memory": "device_memory_used_bytes" in told or bool(detail.get("memory")) or over_ssh,
+        "memory": bool({"device_memory_used_bytes", "device_memory_ratio"} & set(told))
+        or bool(detail.get("memory"))
+        or over_ssh,
         "sessions": "device_sessions" in told,
         "temperature": "device_sensor_celsius" in told
         or any(s.get("class") == "temperature" for s in detail.get("sensors", ())),
