@@ -340,6 +340,7 @@ class _Place:
     left: float
     chip: bool
     column: float
+    stacked: bool = False
 
 
 def _places(plan: _Plan) -> dict[str, _Place]:
@@ -347,7 +348,9 @@ def _places(plan: _Plan) -> dict[str, _Place]:
     for unit in plan.units:
         y = unit.y
         if unit.head:
-            found[unit.head] = _Place(unit.row, unit.x + BOX_W / 2, y, y + BOX_H, unit.x, False, unit.x)
+            found[unit.head] = _Place(
+                unit.row, unit.x + BOX_W / 2, y, y + BOX_H, unit.x, False, unit.x, bool(unit.stack)
+            )
             y += BOX_H + STACK_GAP
         for number, name in enumerate(unit.stack):
             top = y + number * (CHIP_H + STACK_GAP)
@@ -408,9 +411,13 @@ def _across(plan: _Plan, upper: _Place, lower: _Place, lane: int, *, extra: bool
         y = channel(lower.row)
         start = upper.top
         return [(start_x, start), (start_x, y), (target_x, y), *end]
-    if upper.chip:
+    if upper.stacked:  # not down through what hangs below it, but beside it
+        y0 = upper.top + BOX_H / 2
+        start_x = upper.left + BOX_W + (COLUMN - BOX_W) / 2 + shift / 2
+        start_points: list[Point] = [(upper.left + BOX_W, y0), (start_x, y0)]
+    elif upper.chip:
         y0 = (upper.top + upper.bottom) / 2
-        start_points: list[Point] = [(upper.left, y0), (upper.x, y0)]
+        start_points = [(upper.left, y0), (upper.x, y0)]
         start_x = upper.x
     else:
         start_points = [(start_x, upper.bottom)]

@@ -71,7 +71,11 @@ def build(devices: Sequence[Device], facts: Mapping[DeviceId, Facts], site: Site
     return Graph(
         dict(sorted(draft.nodes.items())),
         named,
-        tuple(sorted(draft.conflicts, key=lambda c: (c.code, c.node, c.port, c.about))),
+        tuple(
+            sorted(
+                (_at_port(c, names) for c in draft.conflicts), key=lambda c: (c.code, c.node, c.port, c.about)
+            )
+        ),
     )
 
 
@@ -81,6 +85,11 @@ def _device_node(device: Device) -> Node:
 
 def _named(end: End, names: Mapping[tuple[str, int], str]) -> End:
     return replace(end, name=names.get((end.node, end.port), end.name))
+
+
+def _at_port(conflict: Conflict, names: Mapping[tuple[str, int], str]) -> Conflict:
+    number = int(conflict.port) if conflict.port.isascii() and conflict.port.isdigit() else 0
+    return replace(conflict, port=names.get((conflict.node, number), conflict.port))
 
 
 def _lags(said: Mapping[DeviceId, Facts]) -> dict[tuple[str, int], int]:

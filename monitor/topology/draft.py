@@ -130,7 +130,8 @@ class Draft:
                 other_end(wire, end.node).node for wire in touching if end.node in self._wires[wire].observers
             }
             if len(heard) > 1 and evidence.kinds & PROTOCOLS:
-                self.conflicts.add(Conflict("shared-port", end.node, end.name, tuple(sorted(heard))))
+                port = str(end.port) if end.port else end.name
+                self.conflicts.add(Conflict("shared-port", end.node, port, tuple(sorted(heard))))
         return links
 
     def _bundles(self, segments: Sequence[list[Wire]]) -> list[list[list[Wire]]]:
