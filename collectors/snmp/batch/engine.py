@@ -68,11 +68,16 @@ class Engine:
             self._stop(np.array([device]))
         self._layouts.forget(self._slots.remove(int(table.first[device]), int(table.count[device])))
         self._peers.pop(device, None)
+        self._exchange.short.pop(device, None)
         table.leave(device)
 
     def first_slot(self, device: int) -> int:
         """The row in `numbers` of a device's first request; the others follow."""
         return int(self._devices.first[device])
+
+    def fell_short(self, device: int) -> int:
+        """How many varbinds a device gave when it gave fewer than it was asked for; 0 when it did not."""
+        return self._exchange.short.pop(device, 0)
 
     @property
     def busy(self) -> bool:

@@ -68,6 +68,9 @@ class Exchange:
         self._peers = peers
         self._channels: dict[bool, _Channel] = {}
         self.flying = 0
+        self.short: dict[
+            int, int
+        ] = {}  # devices that answer with fewer varbinds than asked for, and how many
         self.again: list[int] = []  # slots to be sent once more at once
         self.counts: Counter[str] = Counter()
 
@@ -260,7 +263,12 @@ class Exchange:
     def _learn(self, shape: Shape, slot: int) -> bool:
         """Remember another shape of a reply; False when it says something else than expected, or cannot be one."""
         request = self._slots.request[slot]
-        if request is None or not as_expected(request, shape):
+        if request is None:
+            return False
+        if not as_expected(request, shape):
+            if len(shape.said) < request.count:
+                most = request.count // 2 if shape.error_status else len(shape.said)
+                self.short[int(self._slots.device[slot])] = most
             return False
         number = self._slots.id_of(slot).to_bytes(4, "big")
         if shape.data[shape.request_id_at : shape.request_id_at + 4] != number:

@@ -2,7 +2,8 @@
 
 Every object is asked for by its predecessor (GETNEXT, GETBULK), so that a row that came or went shows in the very next
 reply. Tables with many cells are asked for by GETBULK, a block of rows of all columns with the same rows at a time;
-the last block also looks behind the last row. Single cells share requests. SNMPv1 has GETNEXT only.
+the last block also looks behind the last row. Single cells share requests. SNMPv1 has GETNEXT only, and does not see
+a row that came behind the last.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from collectors.snmp.ber import (
 from collectors.snmp.message import GET_BULK, GET_NEXT, V1
 
 FULL_REPLY: Final = 1400  # octets of varbinds in a reply: one Ethernet frame with its headers
+MOST_VARBINDS: Final = 120
 LEAST_REPLY: Final = 300  # below this an agent is read plainly
 _VARBIND: Final = 8  # tags and lengths of one varbind
 _NUMBER_BYTES: Final[Mapping[int, int]] = {**dict.fromkeys(NUMERIC, 4), COUNTER64: 7}  # of a usual number
@@ -49,6 +51,19 @@ class Plan:
 
     requests: tuple[Request, ...]
     cells: Mapping[Oid, tuple[int, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What fits a reply: octets and varbinds."""
+
+    octets: int = FULL_REPLY
+    varbinds: int = MOST_VARBINDS
+
+    @property
+    def tight(self) -> bool:
+        """Whether there is too little for a plan to make sense."""
+        return self.octets < LEAST_REPLY or self.varbinds < 2
 
 
 @dataclass(slots=True)
@@ -70,7 +85,7 @@ def make_plan(
     scalars: Mapping[Oid, Typed],
     columns: Columns,
     measured: frozenset[Oid] = frozenset(),
-    reply_bytes: int = FULL_REPLY,
+    room: Room = Room(),
 ) -> Plan:
     """The plan for a device that said this; texts of objects in `measured` are read as numbers. An object whose text
     is measured, or that is too large, is simply not the plan's: it has no cell. `envelope` None means SNMPv3.
@@ -81,10 +96,10 @@ def make_plan(
     for group in _groups(columns):
         rows = list(columns[group[0]])
         if bulk and len(rows) * len(group) > _FEW:
-            drafts += _blocks(group, rows, columns, measured, reply_bytes)
+            drafts += _blocks(group, rows, columns, measured, room)
         else:
-            singles += _single_cells(group, rows, columns, measured)
-    drafts = [*_packed(singles, reply_bytes), *drafts]
+            singles += _single_cells(group, rows, columns, measured, tail=bulk)
+    drafts = [*_packed(singles, room), *drafts]
     requests = []
     cells: dict[Oid, tuple[int, int]] = {}
     for number, draft in enumerate(drafts):
@@ -129,18 +144,18 @@ def _groups(columns: Columns) -> list[list[Oid]]:
 
 
 def _blocks(
-    group: Sequence[Oid], rows: Sequence[bytes], columns: Columns, measured: frozenset[Oid], reply_bytes: int
+    group: Sequence[Oid], rows: Sequence[bytes], columns: Columns, measured: frozenset[Oid], room: Room
 ) -> list[_Draft]:
     """Requests for all rows of columns, as many rows at a time as fit a reply."""
     draft = _Draft(columns=list(group))
     drafts = [draft]
     for at, row in enumerate(rows):
         cells = [_expected(column + row, columns[column][row], measured) for column in group]
-        if draft.rows and not _has_room(draft, cells, reply_bytes):
+        if draft.rows and not _has_room(draft, cells, room):
             draft = _Draft(columns=[column + rows[at - 1] for column in group])
             drafts.append(draft)
-        if not draft.rows and not _has_room(draft, cells, reply_bytes):
-            return _narrower(group, rows, columns, measured, reply_bytes)
+        if not draft.rows and not _has_room(draft, cells, room):
+            return _narrower(group, rows, columns, measured, room)
         _add(draft, cells)
         draft.rows += 1
     last = drafts[-1]
@@ -150,7 +165,7 @@ def _blocks(
 
 
 def _narrower(
-    group: Sequence[Oid], rows: Sequence[bytes], columns: Columns, measured: frozenset[Oid], reply_bytes: int
+    group: Sequence[Oid], rows: Sequence[bytes], columns: Columns, measured: frozenset[Oid], room: Room
 ) -> list[_Draft]:
     """The same with fewer columns at a time; a column of which one cell is too large alone is left out."""
     if len(group) == 1:
@@ -159,28 +174,29 @@ def _narrower(
     return [
         draft
         for part in (group[:half], group[half:])
-        for draft in _blocks(part, rows, columns, measured, reply_bytes)
+        for draft in _blocks(part, rows, columns, measured, room)
     ]
 
 
 def _single_cells(
-    group: Sequence[Oid], rows: Sequence[bytes], columns: Columns, measured: frozenset[Oid]
+    group: Sequence[Oid], rows: Sequence[bytes], columns: Columns, measured: frozenset[Oid], *, tail: bool
 ) -> Iterator[tuple[Oid, Expected]]:
     for column in group:
         before = column
         for row in rows:
             yield before, _expected(column + row, columns[column][row], measured)
             before = column + row
-        yield before, Expected(column, tail=True)
+        if tail:  # SNMPv1 answers what lies behind the last object with an error for all
+            yield before, Expected(column, tail=True)
 
 
-def _packed(singles: Sequence[tuple[Oid, Expected]], reply_bytes: int) -> list[_Draft]:
+def _packed(singles: Sequence[tuple[Oid, Expected]], room: Room) -> list[_Draft]:
     """Requests for single cells, as many in one as fit."""
     drafts: list[_Draft] = []
     for before, one in singles:
-        if not drafts or not _has_room(drafts[-1], [one], reply_bytes):
+        if not drafts or not _has_room(drafts[-1], [one], room):
             drafts.append(_Draft())
-            if not _has_room(drafts[-1], [one], reply_bytes):
+            if not _has_room(drafts[-1], [one], room):
                 drafts.pop()
                 continue
         _add(drafts[-1], [one])
@@ -189,11 +205,12 @@ def _packed(singles: Sequence[tuple[Oid, Expected]], reply_bytes: int) -> list[_
     return drafts
 
 
-def _has_room(draft: _Draft, cells: Sequence[Expected], reply_bytes: int) -> bool:
+def _has_room(draft: _Draft, cells: Sequence[Expected], room: Room) -> bool:
     numbers, texts = _counts(cells)
     columns = sum(len(column) + _VARBIND for column in draft.columns)
     return (
-        draft.reply_bytes + sum(map(_size, cells)) <= reply_bytes
+        draft.reply_bytes + sum(map(_size, cells)) <= room.octets
+        and len(draft.expected) + len(cells) <= room.varbinds
         and draft.numbers + numbers <= NUMBERS
         and draft.texts + texts <= TEXT_NUMBERS
         and draft.request_bytes + columns + sum(len(one.oid) + _VARBIND for one in cells[:1]) <= _REQUEST_ROOM

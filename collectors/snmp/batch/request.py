@@ -9,7 +9,7 @@ from typing import Final
 from collectors.profiles.values import number_of
 from collectors.snmp.batch.layouts import NUMBERS
 from collectors.snmp.batch.shape import Shape, said
-from collectors.snmp.ber import NUMERIC, Oid, read_header
+from collectors.snmp.ber import END_OF_MIB_VIEW, NUMERIC, Oid, read_header
 from collectors.snmp.message import encode_pdu, frame, request_name
 
 REQUEST_BYTES: Final = 1024
@@ -95,7 +95,7 @@ def as_expected(request: Request, shape: Shape) -> bool:
     if request.tails or request.measured:
         parts = parts.copy()
         for at, column in request.tails:
-            if parts[at][2:].startswith(column):
+            if parts[at][2:].startswith(column) and shape.tags[at] != END_OF_MIB_VIEW:
                 return False
             parts[at] = b""
         for at in request.measured:
