@@ -10,7 +10,7 @@ from __future__ import annotations
 import ast
 import math
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -35,7 +35,7 @@ _COMPARISONS: Final[dict[type[ast.cmpop], Callable[[float, float], bool]]] = {
     ast.GtE: operator.ge,
     ast.Gt: operator.gt,
 }
-_FUNCTIONS: Final[dict[str, tuple[int, Callable[..., float]]]] = {
+_FUNCTIONS: Final[Mapping[str, tuple[int, Callable[..., float]]]] = {
     "log10": (1, math.log10),
     "min": (2, min),
     "max": (2, max),
