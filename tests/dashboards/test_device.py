@@ -301,6 +301,20 @@ def test_a_dead_end_says_what_to_do(client: FlaskClient, device: str, says: str,
     assert advises in page
 
 
+def test_what_was_never_read_is_never_healthy(house: Backend) -> None:
+    world = house.directory.inventory()
+    waiting = replace(world.devices[DeviceId(NEW)], id=DeviceId("H001-SW-6"), snmp=SnmpAccess("ops"))
+    house.directory.replace(replace(world, devices={**world.devices, waiting.id: waiting}))
+    client = client_of(house)
+    for device in (NEW, BARE, REFUSED, waiting.id):
+        for tab in TABS:
+            page = client.get(f"/devices/{device}{tab}").text
+            assert 'class="verdict unknown"' in page, (device, tab)
+            assert "应答正常" not in page
+            assert 'class="sev ok"' not in page
+    assert "已下发给采集器 c1，每 60 秒采集一次" in client.get(f"/devices/{waiting.id}").text
+
+
 def test_a_lost_collector_and_one_that_never_came(house: Backend, clock: ManualClock) -> None:
     assert "已失联" not in client_of(house).get(f"/devices/{UPS}").text
     world = house.directory.inventory()

@@ -135,7 +135,7 @@ def troubles(subject: Subject) -> list[Trouble]:
                 for error in status.errors
                 if status.module != "snmp" or not _OF_MODULE.match(error.get("message") or "")
             ]
-    if not subject.statuses and not subject.readings.heard and not found:
+    if not subject.statuses and subject.checked_at is None and not found:
         interval = device.snmp.interval if device.snmp else device.ssh.interval if device.ssh else 60.0
         found.append(
             Trouble(

@@ -58,7 +58,7 @@ def verdict(subject: Subject, troubles: Sequence[Trouble], ports: Sequence[Port]
         if ports or subject.readings.facts:
             text = _("%(t)s，下面是末次读数", t=text)
         return Verdict("unknown", text, min(status.changed_at for status in down))
-    if not subject.statuses and not subject.readings.heard:
+    if not subject.statuses and subject.checked_at is None:
         return Verdict("unknown", _("从未采集，现状未知"))
     if troubles and troubles[0].mark == "stale":
         return Verdict("stale", troubles[0].title)
@@ -140,7 +140,7 @@ def facts(subject: Subject, ports: Sequence[Port], parts: Sequence[hardware.Comp
     if (sessions := readings.one("device_sessions")) is not None:
         found.append(Fact(_("会话数"), f"{sessions:,.0f}", _("并发"), "", late))
     if late:
-        found = [replace(fact, note=_("末次读数"), mark="") for fact in found]
+        found = [replace(fact, note=_("末次读数"), mark="") if fact.late else fact for fact in found]
     asked = subject.checked_at
     told = since(asked) if asked else _("从未")
     found = [*found[:5], Fact(_("采集"), told, _("采集器 %(id)s", id=subject.site.collector))]
