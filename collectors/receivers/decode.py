@@ -16,6 +16,8 @@ from collectors.snmp.ber import (
     OCTET_STRING,
     SEQUENCE,
     TIME_TICKS,
+    encode_index,
+    encode_oid,
     read_element,
     read_integer,
 )
@@ -26,6 +28,7 @@ _UPTIME_NAME: Final = bytes.fromhex("06082b06010201010300")
 _NO_ERROR: Final = bytes.fromhex("02010002010030")
 _TRAP_OID_NAME: Final = bytes.fromhex("060a2b060106030101040100")
 
+SNMP_TRAPS: Final = encode_oid("1.3.6.1.6.3.1.1.5")
 _NOTIFICATIONS_V2: Final = frozenset({TRAP_V2, INFORM})
 
 Envelope = tuple[bytes, int, bytes]  # community, PDU tag, what identical traps share
@@ -104,10 +107,22 @@ def _rest_v1(data: bytes, at: int) -> bytes | None:
 
 
 def trap_name(rest: bytes) -> bytes:
-    """The encoded snmpTrapOID in an envelope's shared part, or empty when it does not stand in front."""
-    if rest[2:14] != _TRAP_OID_NAME or len(rest) < 16:
+    """The encoded trap OID of an envelope's shared part, v1 translated as in RFC 3584 section 3.1; empty when it does
+    not stand where it should.
+    """
+    if rest[2:14] == _TRAP_OID_NAME and len(rest) >= 16:
+        return rest[16 : 16 + rest[15]]
+    if rest[:1] != b"\x06":
         return b""
-    return rest[16 : 16 + rest[15]]
+    at = 2 + rest[1]
+    enterprise = rest[2:at]
+    at += 2 + rest[at + 1]
+    behind = at + 2 + rest[at + 1]
+    generic = int.from_bytes(rest[at + 2 : behind], "big")
+    if generic < 6:
+        return SNMP_TRAPS + bytes((generic + 1,))
+    specific = int.from_bytes(rest[behind + 2 : behind + 2 + rest[behind + 1]], "big")
+    return enterprise + b"\0" + encode_index((specific,))
 
 
 def shared(trap: Trap) -> bytes:

@@ -111,7 +111,8 @@ class Intake:
         now_ms = self._host.clock.now_ms()
         with self._lock:
             for entry in self._windows.ended(now_ms, everything=everything):
-                self._tell(self._repeat(entry, now_ms))
+                if not self._tell(self._repeat(entry, now_ms)):
+                    self._tally.add("zhishou_traps_dropped", "spool", entry.repeats)
             for offence in self._offences.overdue(now_ms):
                 self._tell_offence(offence, now_ms)
 

@@ -21,6 +21,10 @@ from monitor.model import Severity
 DATASET: Final = "zhishou.trap"
 RAW_LIMIT: Final = 1024
 
+_OF_ONE_KIND: Final = frozenset(
+    {"zhishou.trap.oid", "zhishou.trap.name", "zhishou.trap.raw", "zhishou.trap.uptime"}
+)
+
 # reason: (Chinese, English); {place} is the device or address.
 REFUSALS: Final[Mapping[str, tuple[str, str]]] = {
     "unknown-source": (
@@ -157,7 +161,8 @@ def repeated(
     else:
         zh = f"陷阱风暴：{seconds} 秒内另有 {count} 条陷阱，已合并"
         en = f"Trap storm: {count} more traps within {seconds} s, folded"
-        event["event.action"] = "trap.storm"
+        event |= {"event.action": "trap.storm", "zhishou.severity": Severity.MINOR.value}
+        event = {key: value for key, value in event.items() if key not in _OF_ONE_KIND}
     if folded:
         event = {key: value for key, value in event.items() if not key.startswith("zhishou.trap.varbind")}
         event.pop("zhishou.trap.state", None)

@@ -34,6 +34,7 @@ QUEUE_BYTES: Final = 64 << 20
 RETRY_SECONDS: Final = 30.0
 RECORD_SECONDS: Final = 15.0
 STOP_SECONDS: Final = 1.5
+DRAIN_SECONDS: Final = 0.8
 _POLL_SECONDS: Final = 0.2
 log = structlog.get_logger(__name__)
 
@@ -176,6 +177,13 @@ class TrapReceiver:
             self.tally.gauge("zhishou_trap_listener_up", str(listener), 1.0)
             self.tally.gauge("zhishou_trap_buffer_bytes", str(listener), opened.buffer_bytes)
             log.info("traps are received", listener=str(listener), buffer_bytes=opened.buffer_bytes)
+            if opened.buffer_bytes < self._buffer_bytes:
+                log.warning(
+                    "the receive buffer is smaller than asked, storms may lose traps; raise net.core.rmem_max",
+                    listener=str(listener),
+                    bytes=opened.buffer_bytes,
+                    asked=self._buffer_bytes,
+                )
 
     def _read(self) -> None:
         poller = select.poll()
@@ -228,6 +236,10 @@ class TrapReceiver:
             if time.monotonic() >= next_flush:
                 next_flush = time.monotonic() + 1.0
                 self._intake.flush()
+        until = time.monotonic() + DRAIN_SECONDS
+        while time.monotonic() < until and (found := self._backlog.take(0.0)) is not None:
+            origin, batch = found
+            self._intake.take(batch, origin.send)
 
 
 def build(host: Host, settings: Settings, registry: CollectorRegistry) -> Companion:

@@ -86,6 +86,7 @@ def test_the_envelope_of_v1_leaves_out_the_time_only(
     outer = envelope(data)
     assert outer is not None
     assert outer[:2] == (community, TRAP_V1)
+    assert trap_name(outer[2]) == parse_trap(data).trap_oid
     assert envelope(v1_trap(community, uptime ^ 1, generic, specific, rows)) == outer
     assert envelope(v1_trap(community, uptime, generic, specific ^ 1, rows)) != outer
 

@@ -77,6 +77,16 @@ def test_net_snmp_sends_v1_v2c_and_an_inform(tmp_path: Path) -> None:
     assert station.settled()
 
 
+def has_ipv6() -> bool:
+    try:
+        with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as tried:
+            tried.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
+
+
+@pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6 loopback")
 def test_a_trap_over_ipv6(tmp_path: Path) -> None:
     with Station(tmp_path, listen="[::1]:0") as station:
         station.receiver.assign(assignment([device("SIX", "::1")], c=COMMUNITY))
@@ -231,6 +241,28 @@ def test_repeats_are_told_when_the_window_ends(tmp_path: Path) -> None:
     assert repeat["zhishou.trap.count"] == 399
     assert folded["message"] == "30 秒内另有 81 条 linkDown 陷阱内容各异，已合并"
     assert tally.count("zhishou_traps_repeated") + 20 == tally.count("zhishou_traps_accepted") == 500
+
+
+def test_a_storm_of_many_devices_is_told_by_device(tmp_path: Path) -> None:
+    clock = ManualClock(1_700_000_000_000)
+    host, tally = RecordingHost(tmp_path, clock), Tally()
+    intake = Intake(host, translator(), tally, lambda *_: None)
+    devices = [device(f"D{n}", f"10.0.0.{n}") for n in range(200)]
+    intake.assign(SourceBook(assignment(devices, c=COMMUNITY), literal))
+    arrivals = [(peer(f"10.0.0.{n % 200}"), link_trap(n, n)) for n in range(4000)]
+    intake.take(arrivals, lambda _data, _peer: None)
+    assert len(host.events) == 1000
+    clock.advance(WINDOW_MS / 1000)
+    intake.flush()
+    storms = [event for event in host.events if event["event.action"] == "trap.storm"]
+    assert len(storms) == 200
+    assert sum(int(event["zhishou.trap.count"] or 0) for event in host.events) == 4000
+    assert storms[0]["message"] == "陷阱风暴：30 秒内另有 15 条陷阱，已合并"
+    assert "zhishou.trap.oid" not in storms[0]
+    host.full = True
+    intake.take(arrivals[:30], lambda _data, _peer: None)
+    intake.flush(everything=True)
+    assert tally.count("zhishou_traps_dropped", "spool") == 30
 
 
 def test_a_new_assignment_is_judged_by_at_once(tmp_path: Path) -> None:

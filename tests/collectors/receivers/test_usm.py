@@ -99,7 +99,7 @@ def test_whoever_has_not_the_right_secrets_is_refused(
     with Station(tmp_path, USER) as station:
         station.send(captured(*options))
         assert station.wait(lambda: station.count("zhishou_traps_refused", reason) == 1)
-        netsnmp("snmpinform", *options, "-r", "0", "-t", "1", f"127.0.0.1:{station.port}", "", *LINK)
+        netsnmp("snmpinform", *options, "-r", "0", "-t", "4", f"127.0.0.1:{station.port}", "", *LINK)
         assert station.wait(lambda: station.count("zhishou_traps_refused") >= 2)
     assert set(station.host.actions()) == {f"trap.refused.{reason}"}
     assert station.count("zhishou_traps_accepted") == station.count("zhishou_trap_informs_answered") == 0
