@@ -33,6 +33,7 @@ _CDP_WORDS: Final = (
     (0x01, "router"), (0x02, "bridge"), (0x08, "bridge"), (0x10, "station"), (0x40, "repeater"), (0x80, "phone"),
 )  # fmt: skip
 _MULTICAST: Final = 0x01
+_DOWN: Final = 2
 _MAX_FDB_ROWS: Final = 32_768
 
 
@@ -67,6 +68,12 @@ def facts_of(
         stp=_stp(columns, by_number),
         incomplete=tuple(sorted(set(incomplete) | ({"arp"} if len(arp) > MAX_ARP else set()))),
     )
+
+
+def ports_down(columns: Columns) -> frozenset[int]:
+    """Interfaces that say they are down."""
+    rows = _indexed(columns.get(tables.IF_OPER, {}))
+    return frozenset(index[0] for index, value in rows if len(index) == 1 and _number(value) == _DOWN)
 
 
 def _own_chassis(scalars: Mapping[Oid, Typed], kind: Oid, value: Oid) -> str:

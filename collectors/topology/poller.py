@@ -15,21 +15,23 @@ from collectors.snmp.ber import Oid, Typed
 from collectors.snmp.client import Session, open_session
 from collectors.snmp.errors import AgentError, BudgetError, NoAnswerError, SnmpError
 from collectors.topology import tables
-from collectors.topology.decode import facts_of
+from collectors.topology.decode import facts_of, ports_down
+from collectors.topology.memory import with_lost
 from monitor.clock import Clock
-from monitor.model import Device, SnmpAccess
-from monitor.topology.facts import MODULE, to_detail
+from monitor.model import Device, DeviceId, SnmpAccess
+from monitor.topology.facts import MODULE, Facts, to_detail
 
 BUDGET_SECONDS: Final = 30.0
 _log = structlog.get_logger(__name__)
 
 
 class TopologyPoller:
-    """Implements Poller. Keeps nothing between polls; safe to call from several threads."""
+    """Implements Poller. Remembers who was heard on a port that is down now; safe to call from several threads."""
 
     def __init__(self, clock: Clock, *, budget: float = BUDGET_SECONDS) -> None:
         self._clock = clock
         self._budget = budget
+        self._before: dict[DeviceId, Facts] = {}
 
     def poll(self, device: Device, credential: Credential | None) -> PollResult:
         """One poll; never raises for anything the device or the network does."""
@@ -50,7 +52,9 @@ class TopologyPoller:
                     clock=self._clock,
                     budget=self._budget,
                 ) as session:
-                    detail = self._read(session, at_ms)
+                    facts = self._read(session, at_ms, self._before.get(device.id))
+                    self._before[device.id] = facts
+                    detail = to_detail(facts)
             except SnmpError as error:
                 errors.append(error.poll_error())
         return PollResult(
@@ -62,7 +66,7 @@ class TopologyPoller:
             detail=detail,
         )
 
-    def _read(self, session: Session, at_ms: int) -> dict[str, object]:
+    def _read(self, session: Session, at_ms: int, before: Facts | None) -> Facts:
         scalars = _scalars(session)
         columns: dict[Oid, dict[bytes, Typed]] = {}
         filled: set[str] = set()
@@ -87,7 +91,8 @@ class TopologyPoller:
             raise silence
         if incomplete:
             _log.info("tables of neighbours cut short", where=session.where, groups=incomplete)
-        return to_detail(facts_of(scalars, columns, at_ms, incomplete))
+        facts = facts_of(scalars, columns, at_ms, incomplete)
+        return with_lost(facts, before, ports_down(columns))
 
 
 def _scalars(session: Session) -> dict[Oid, Typed]:

@@ -30,6 +30,7 @@ SCALARS: Final = (
 IF_DESCR: Final = encode_oid(f"{_IF}.2")
 IF_TYPE: Final = encode_oid(f"{_IF}.3")
 IF_MAC: Final = encode_oid(f"{_IF}.6")
+IF_OPER: Final = encode_oid(f"{_IF}.8")
 IF_NAME: Final = encode_oid("1.3.6.1.2.1.31.1.1.1.1")
 IF_ALIAS: Final = encode_oid("1.3.6.1.2.1.31.1.1.1.18")
 BASE_PORT: Final = encode_oid(f"{_BRIDGE}.1.4.1.2")
@@ -75,7 +76,7 @@ ARP: Final = encode_oid("1.3.6.1.2.1.4.22.1.2")
 ARP_V6: Final = encode_oid("1.3.6.1.2.1.4.35.1.4")
 
 GROUPS: Final[tuple[tuple[str, tuple[Oid, ...]], ...]] = (
-    ("ports", (IF_NAME, IF_DESCR, IF_TYPE, IF_MAC, IF_ALIAS, BASE_PORT)),
+    ("ports", (IF_NAME, IF_DESCR, IF_TYPE, IF_MAC, IF_OPER, IF_ALIAS, BASE_PORT)),
     ("lldp", (*LLDP_REMOTE.values(),)),
     ("lldp-local", (*LLDP_LOCAL.values(), LLDP_ADDRESS)),
     ("lldp-v2", (*LLDP_V2_REMOTE.values(), LLDP_V2_ADDRESS)),

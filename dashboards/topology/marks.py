@@ -121,8 +121,11 @@ def root_parts(alerts: Sequence[AlertView]) -> dict[str, str]:
 
 
 def down_ends(graph: Graph, down: Mapping[tuple[str, str], float]) -> int:
-    """How many links have an end that is down."""
-    return sum(any((end.node, str(end.port)) in down for end in (link.a, link.b)) for link in graph.links)
+    """How many links are lost or have an end that is down."""
+    return sum(
+        bool(link.lost_ms) or any((end.node, str(end.port)) in down for end in (link.a, link.b))
+        for link in graph.links
+    )
 
 
 def ports_down() -> dict[tuple[str, str], float] | None:
@@ -151,7 +154,7 @@ def _link_mark(link: Link, ports: _Ports, nodes: Mapping[str, NodeMark], old: bo
     known = [ports.oper[end] for end in ends if end in ports.oper]
     loads = [ports.load[end] for end in ends if end in ports.load]
     load = max(loads) if loads else None
-    if any(value == DOWN for value in known):
+    if link.lost_ms or any(value == DOWN for value in known):
         return LinkMark("down", str(LINK_WORDS["down"]), None, old)
     state = "unknown" if not known else "reserve" if link.blocked else "up"
     return LinkMark(state, str(LINK_WORDS[state]), load, old)

@@ -117,8 +117,11 @@ def _sightings(draft: Draft, registry: Registry, said: Mapping[DeviceId, Facts])
                 draft.conflicts.add(Conflict("identity", name, heard.port_name, (device, other)))
     identity = _strangers(draft, strangers, said)
     for name, one in sorted(said.items()):
-        for heard in one.neighbours:
-            device = registry.device_of(heard)
+        devices = {heard: registry.device_of(heard) for heard in one.neighbours}
+        alive = {device for heard, device in devices.items() if device is not None and not heard.lost_ms}
+        for heard, device in devices.items():
+            if heard.lost_ms and device in alive:
+                continue  # it has moved to another port
             far = str(device) if device is not None else identity[name, heard]
             port = registry.port_of(device, heard) if device is not None else 0
             near = End(name, heard.port, "" if heard.port else heard.port_name or f"{NOWHERE}{far}")
@@ -181,7 +184,7 @@ def _stranger(members: Sequence[tuple[DeviceId, Neighbour]], said: Mapping[Devic
         addresses=tuple(dict.fromkeys(a for _, heard in members for a in heard.addresses))[:_MAX_HEARD],
         capabilities=tuple(dict.fromkeys(c for _, heard in members for c in heard.capabilities)),
         heard_on=tuple(dict.fromkeys((str(name), heard.port_name) for name, heard in members))[:_MAX_HEARD],
-        heard_at=max(said[name].at_ms for name, _ in members),
+        heard_at=max(heard.lost_ms or said[name].at_ms for name, heard in members),
     )
 
 
@@ -192,7 +195,8 @@ def _wire_protocols(draft: Draft, sightings: Sequence[_Sighting]) -> None:
     for sighting in sightings:
         replies = back.get((sighting.far, sighting.near.node), [])
         far = _far_end(sighting, replies)
-        draft.add(sighting.near, far, sighting.kind, sighting.near.node, sighting.at_ms)
+        lost = sighting.heard.lost_ms
+        draft.add(sighting.near, far, sighting.kind, sighting.near.node, sighting.at_ms, lost_ms=lost)
 
 
 def _far_end(sighting: _Sighting, replies: Sequence[_Sighting]) -> End:

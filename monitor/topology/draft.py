@@ -25,6 +25,8 @@ class Evidence:
     kinds: set[LinkKind] = field(default_factory=set)
     observers: set[str] = field(default_factory=set)
     at_ms: int = 0
+    alive: bool = False
+    lost_ms: int = 0
 
 
 class Draft:
@@ -41,8 +43,10 @@ class Draft:
         self._blocked = blocked
         self._at: dict[tuple[str, int], set[Wire]] = {}
 
-    def add(self, near: End, far: End, kind: LinkKind, observer: str, at_ms: int) -> None:
-        """`observer` says that two ends are connected."""
+    def add(
+        self, near: End, far: End, kind: LinkKind, observer: str, at_ms: int, *, lost_ms: int = 0
+    ) -> None:
+        """`observer` says that two ends are connected, or were until `lost_ms`."""
         if near.node == far.node:
             self.conflicts.add(Conflict("self-loop", near.node, near.name, (shown(far).name,)))
             return
@@ -51,6 +55,8 @@ class Draft:
         evidence.kinds.add(kind)
         evidence.observers.add(observer)
         evidence.at_ms = max(evidence.at_ms, at_ms)
+        evidence.alive |= not lost_ms
+        evidence.lost_ms = max(evidence.lost_ms, lost_ms)
         for end in wire:
             if end.port:
                 self._at.setdefault((end.node, end.port), set()).add(wire)
@@ -70,6 +76,7 @@ class Draft:
         ]
         for wire in wires:
             self._wires[wire].kinds.add(kind)
+            self._wires[wire].alive = True
             if kind in PROTOCOLS:
                 self._wires[wire].observers.add(near.node)
         return bool(wires)
@@ -153,6 +160,8 @@ class Draft:
             found.kinds |= one.kinds
             found.observers |= one.observers
             found.at_ms = max(found.at_ms, one.at_ms)
+            found.alive |= one.alive
+            found.lost_ms = max(found.lost_ms, one.lost_ms)
         return found
 
     def _link(self, a: End, b: End, bundle: Sequence[Wire], evidence: Evidence) -> Link:
@@ -171,7 +180,8 @@ class Draft:
             members = tuple(Member(shown(wire[0]), shown(wire[1])) for wire in bundle)
             a, b = self._whole(a), self._whole(b)
         blocked = not both.isdisjoint(self._blocked)
-        return Link("", shown(a), shown(b), kinds, confidence, members, blocked, evidence.at_ms)
+        lost_ms = 0 if evidence.alive else evidence.lost_ms
+        return Link("", shown(a), shown(b), kinds, confidence, members, blocked, evidence.at_ms, lost_ms)
 
     def _whole(self, end: End) -> End:
         """The aggregate an end belongs to."""

@@ -38,7 +38,8 @@ class Port:
 class Neighbour:
     """What a discovery protocol heard on a port.
 
-    `chassis` and `remote` are `kind:value`, kind one of mac, ip, name, alias, local, other.
+    `chassis` and `remote` are `kind:value`, kind one of mac, ip, name, alias, local, other. `lost_ms`: it has not been
+    heard since then, because its port is down; 0 while it is heard.
     """
 
     protocol: str  # lldp | cdp
@@ -51,6 +52,7 @@ class Neighbour:
     descr: str = ""
     addresses: tuple[str, ...] = ()
     capabilities: tuple[str, ...] = ()
+    lost_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +127,7 @@ def to_detail(facts: Facts) -> dict[str, object]:
         "ports": [[p.index, p.name, p.alias, p.mac, p.bridge] for p in facts.ports[:MAX_PORTS]],
         "neighbours": [
             [n.protocol, n.port, n.port_name, n.chassis, n.remote, n.remote_descr, n.name, n.descr,
-             list(n.addresses), list(n.capabilities)]
+             list(n.addresses), list(n.capabilities), n.lost_ms]
             for n in facts.neighbours[:MAX_NEIGHBOURS]
         ],
         "fdb": [[item.port, item.total, ",".join(item.macs)] for item in facts.fdb],
@@ -151,9 +153,9 @@ def from_detail(detail: Mapping[str, object]) -> Facts:
         neighbours=tuple(
             Neighbour(
                 _text(r[0]), _number(r[1]), _text(r[2]), _text(r[3]), _text(r[4]), _text(r[5]), _text(r[6]),
-                _text(r[7]), _texts(r[8]), _texts(r[9]),
+                _text(r[7]), _texts(r[8]), _texts(r[9]), _number(r[10]),
             )
-            for r in _tuples(detail, "neighbours", 10, MAX_NEIGHBOURS)
+            for r in _tuples(detail, "neighbours", 11, MAX_NEIGHBOURS)
         ),
         fdb=_learned(detail),
         arp=tuple(

@@ -83,7 +83,9 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A link; `a.node` sorts before `b.node`. `blocked`: the spanning tree keeps it as a reserve. Times in ms."""
+    """A link; `a.node` sorts before `b.node`. `blocked`: the spanning tree keeps it as a reserve. `lost_ms`: nobody has
+    seen it since then, 0 while somebody does. Times in ms.
+    """
 
     id: str
     a: End
@@ -93,6 +95,7 @@ class Link:
     members: tuple[Member, ...] = ()
     blocked: bool = False
     at_ms: int = 0
+    lost_ms: int = 0
 
     @property
     def kind(self) -> LinkKind:

@@ -78,6 +78,23 @@ def test_without_vlans_the_plain_forwarding_table_is_read() -> None:
     ]
 
 
+def test_a_neighbour_whose_port_went_down_is_remembered() -> None:
+    recorded = [RecordedAgent(rows.everything())]
+    poller = TopologyPoller(SystemClock())
+    with UdpAgent(lambda request: recorded[0].handle(request)) as served:
+        assert [n.lost_ms for n in facts(poller.poll(device(served.port), CREDENTIAL)).neighbours] == [0, 0]
+        cut = [row for row in rows.everything() if row not in rows.lldp() and row not in rows.cdp()]
+        recorded[0] = RecordedAgent(
+            [*cut, rows.number(f"{rows.IF}.8.101", 2), rows.number(f"{rows.IF}.8.102", 1)]
+        )
+        lost = facts(poller.poll(device(served.port), CREDENTIAL))
+        assert [(n.port, n.name, n.lost_ms) for n in lost.neighbours] == [(101, "CORE-1", lost.at_ms)]
+        again = facts(poller.poll(device(served.port), CREDENTIAL))
+        assert [n.lost_ms for n in again.neighbours] == [lost.at_ms]
+        recorded[0] = RecordedAgent(rows.everything())
+        assert [n.lost_ms for n in facts(poller.poll(device(served.port), CREDENTIAL)).neighbours] == [0, 0]
+
+
 def test_a_device_that_knows_nothing_of_neighbours_is_no_failure() -> None:
     said = facts(poll([rows.text("1.3.6.1.2.1.1.5.0", b"UPS")]))
     assert (said.name, said.neighbours, said.fdb, said.ports) == ("UPS", (), (), ())

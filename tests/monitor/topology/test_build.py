@@ -78,6 +78,16 @@ def test_the_ways_to_name_a_port(remote: str) -> None:
     assert link.b.name == "GigabitEthernet0/0/3"
 
 
+def test_a_link_nobody_sees_any_more_is_lost_and_one_that_moved_is_not() -> None:
+    lost = hears(1, B, at(1), lost_ms=T - 5)
+    assert only(graph(TWO, {"a": facts(A, neighbours=(lost,)), "b": facts(B)})).lost_ms == T - 5
+    moved = facts(A, neighbours=(lost, hears(3, B, at(2))))
+    link = only(graph(TWO, {"a": moved, "b": facts(B)}))
+    assert (ends(link), link.lost_ms) == ((("a", 3), ("b", 2)), 0)
+    other = facts(B, neighbours=(hears(1, A, at(1)),))  # the other end still sees it
+    assert only(graph(TWO, {"a": facts(A, neighbours=(lost,)), "b": other})).lost_ms == 0
+
+
 def test_a_port_that_cannot_be_named_is_the_one_that_looks_back() -> None:
     a, b = (
         facts(A, neighbours=(hears(1, B, "local:odd"),)),
