@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import structlog
 from sqlalchemy import delete, select
@@ -16,32 +17,36 @@ from monitor.database import Database
 from monitor.directory import Directory
 from monitor.discovery.interface import Find, ProposalView
 from monitor.discovery.same import (
+    Register,
     fingerprint,
     own_addresses,
     own_macs,
     plain_serial,
-    same_as_known,
     same_device,
 )
 from monitor.discovery.scans import find_scan
 from monitor.discovery.tables import ProposalRow, TraitRow
 from monitor.documents import from_document
 from monitor.errors import InputError, NotFoundError
-from monitor.model import WHOLE_CITY, Device, DeviceId, Inventory, Scope, SiteId
+from monitor.model import WHOLE_CITY, DeviceId, Inventory, Scope, SiteId
+from monitor.tables import ModuleStatusRow
 
 STATES = ("new", "known", "approved", "dismissed")
 _MAX_TRAITS = 64
 _MAX_BULK = 500
+_MAX_FIND = 256 << 10
+_WORLD_MS = 60_000
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """The devices of one site and the serial numbers their last polls read."""
+    """The devices of one site as of one version of the inventory; `at` in ms."""
 
-    devices: tuple[Device, ...]
-    serials: Mapping[DeviceId, str]
+    version: str
+    at: int
+    register: Register
 
 
 class Proposals:
@@ -52,6 +57,7 @@ class Proposals:
         self._directory = directory
         self._audit = audit
         self._clock = clock
+        self._worlds: dict[str, World] = {}
 
     def list(
         self, scope: Scope, *, states: Collection[str] = (), site: str = "", scan: int = 0
@@ -142,15 +148,20 @@ class Proposals:
         return changed
 
     def _world(self, site: str) -> World:
-        devices = tuple(self._directory.devices(WHOLE_CITY, site))
-        mine = {device.id for device in devices}
-        scope = Scope(frozenset({SiteId(site)}))
+        """What the inventory has of a site; looked up again when it changed, and each minute for new serial numbers."""
+        version, now = self._directory.version(), self._clock.now_ms()
+        kept = self._worlds.get(site)
+        if kept is not None and kept.version == version and 0 <= now - kept.at < _WORLD_MS:
+            return kept
+        wanted = select(ModuleStatusRow.device, ModuleStatusRow.identity).where(ModuleStatusRow.site == site)
+        with self._database.session() as session:
+            identities = [(DeviceId(device), json.loads(text)) for device, text in session.execute(wanted)]
         serials = {
-            status.device: status.identity["serial"]
-            for status in self._directory.statuses(scope)
-            if status.device in mine and status.identity.get("serial")
+            device: str(identity["serial"]) for device, identity in identities if identity.get("serial")
         }
-        return World(devices, serials)
+        world = World(version, now, Register(self._directory.devices(WHOLE_CITY, site), serials))
+        self._worlds[site] = world
+        return world
 
 
 def check_bulk(numbers: Sequence[int]) -> None:
@@ -163,6 +174,8 @@ def check_bulk(numbers: Sequence[int]) -> None:
 
 def parse_find(text: str) -> Find:
     """A find as a collector sends it. InputError."""
+    if len(text) > _MAX_FIND:
+        raise InputError("a find over 256 KiB")
     try:
         document = json.loads(text)
     except (ValueError, RecursionError):
@@ -246,14 +259,10 @@ def _judge(row: ProposalRow, world: World) -> None:
     """The state that follows from what was found and what the inventory has."""
     sightings = _sightings(row)
     known = next(
-        (
-            found
-            for find in sightings.values()
-            if (found := same_as_known(find, world.devices, world.serials)) is not None
-        ),
+        (found for find in sightings.values() if (found := world.register.device_of(find)) is not None),
         None,
     )
-    if row.state == "approved" and row.device in {device.id for device in world.devices}:
+    if row.state == "approved" and row.device in world.register.ids:
         return
     if known is not None:
         row.state, row.device = "known", str(known)
@@ -284,7 +293,12 @@ def _keep_traits(session: Session, row: ProposalRow) -> None:
 
 
 def _sightings(row: ProposalRow) -> dict[str, Find]:
-    return {key: from_document(Find, body) for key, body in json.loads(row.sightings).items()}
+    found: dict[str, Find] = {}
+    for key, body in json.loads(row.sightings).items():
+        # Our own writing, read for every row of a list: no need to check each field again.
+        plain: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in body.items()}
+        found[key] = Find(**plain)
+    return found
 
 
 def _dump(sightings: Mapping[str, Find]) -> str:

@@ -63,20 +63,37 @@ def same_device(a: Find, b: Find) -> bool:
     return bool(addresses[0]) and addresses[0] == addresses[1]
 
 
-def same_as_known(find: Find, devices: Iterable[Device], serials: Mapping[DeviceId, str]) -> DeviceId | None:
-    """The device of the inventory that was found, if any: by its address (and SNMP port, where it has one), by one of
-    its own addresses, or by its serial number. `serials` are those the last polls read.
-    """
-    reachable = own_addresses(find) - {find.address}  # behind one address may stand an agent a port
-    mine = plain_serial(find.serial)
-    second: DeviceId | None = None
-    for device in devices:
-        if device.address == find.address and (device.snmp is None or device.snmp.port == find.port):
-            return device.id
-        theirs = plain_serial(serials.get(device.id, "") or device.serial)
-        if (mine and mine == theirs) or (device.address in reachable and not (mine and theirs)):
-            second = second or device.id
-    return second
+class Register:
+    """The devices of one site, to be found by what a find says. `serials` are those the last polls read."""
+
+    def __init__(self, devices: Iterable[Device], serials: Mapping[DeviceId, str]) -> None:
+        self._by_address: dict[str, list[Device]] = {}
+        self._by_serial: dict[str, DeviceId] = {}
+        self._serials: dict[DeviceId, str] = {}
+        for device in devices:
+            self._by_address.setdefault(device.address, []).append(device)
+            serial = plain_serial(serials.get(device.id, "") or device.serial)
+            if serial:
+                self._serials[device.id] = serial
+                self._by_serial.setdefault(serial, device.id)
+        self.ids = frozenset(device.id for found in self._by_address.values() for device in found)
+
+    def device_of(self, find: Find) -> DeviceId | None:
+        """The device that was found: by the address (and SNMP port, where it has one), by serial number, or by another
+        of its own addresses unless the serial numbers contradict.
+        """
+        for device in self._by_address.get(find.address, ()):
+            if device.snmp is None or device.snmp.port == find.port:
+                return device.id
+        mine = plain_serial(find.serial)
+        if mine in self._by_serial:
+            return self._by_serial[mine]
+        # Behind the address itself may stand an agent a port.
+        for address in sorted(own_addresses(find) - {find.address}):
+            for device in self._by_address.get(address, ()):
+                if not (mine and device.id in self._serials):
+                    return device.id
+        return None
 
 
 def grouped(finds: Iterable[Find]) -> list[list[Find]]:

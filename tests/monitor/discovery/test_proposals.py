@@ -8,6 +8,7 @@ from dataclasses import asdict, replace
 
 import pytest
 
+from monitor.clock import ManualClock
 from monitor.directory import Directory, ModuleStatus
 from monitor.discovery.approval import Wish
 from monitor.discovery.interface import Find, ProposalView
@@ -85,9 +86,10 @@ def test_another_device_at_an_address_forgets_the_old_one(take: Callable[..., Pr
 
 
 def test_what_the_inventory_has_is_known(
-    discovery: Discovery, directory: Directory, take: Callable[..., ProposalView]
+    discovery: Discovery, directory: Directory, take: Callable[..., ProposalView], clock: ManualClock
 ) -> None:
     assert take(replace(FIND, address="10.0.0.1", addresses=())).device == "D1"
+    clock.advance(60)
     status = ModuleStatus(DeviceId("D1"), "snmp", True, NOON, NOON, (), {"serial": "2102-35-0001"}, {})
     directory.record_statuses([status])
     view = take(replace(FIND, address="10.0.7.7", serial="2102350001", macs=(), sys_name="x", addresses=()))

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from monitor.discovery.interface import Find
-from monitor.discovery.same import fingerprint, grouped, plain_serial, same_as_known, same_device
+from monitor.discovery.same import Register, fingerprint, grouped, plain_serial, same_device
 from monitor.model import Device, DeviceId, Kind, SiteId, SnmpAccess
 
 CORE = Find(
@@ -89,7 +89,7 @@ def device(name: str, address: str, port: int = 161, serial: str = "") -> Device
 )
 def test_what_is_in_the_inventory_is_known(known: Device, read: dict[str, str], found: str | None) -> None:
     serials = {DeviceId(key): value for key, value in read.items()}
-    assert same_as_known(CORE, [known], serials) == found
+    assert Register([known], serials).device_of(CORE) == found
 
 
 def test_placeholders_are_no_serial_numbers() -> None:
