@@ -30,6 +30,7 @@ _BUDGET_SECONDS: Final = 50.0  # below what the web process waits for the core
 _SNMP_PORT: Final = 161
 _DEFAULT_MODULE: Final = "if_mib"
 _MAX_MODULES: Final = 16
+_UNSUPPORTED: Final = ("snmp_context", "snmp_engineid")  # refused: another context would be another device
 _PREAMBLE: Final = (
     "An error has occurred while serving metrics:\n\n"
     'error collecting metric Desc{fqName: "snmp_error", help: "Error scraping target", constLabels: {}, '
@@ -94,6 +95,9 @@ class ExpositionService:
 
     def _asked(self) -> SnmpScrape:
         target, auth = _once("target"), _once("auth", needed=False)
+        for name in _UNSUPPORTED:
+            if request.args.get(name):
+                raise InputError(f"'{name}' parameter is not supported")
         modules = _modules(request.args.getlist("module"))
         collectors = frozenset(filter(None, request.headers.get("X-Zhishou-Collector", "").split(",")))
         device = find_target(self._runtime.directory.inventory(), target, collectors)

@@ -175,6 +175,7 @@ def test_the_devices_own_credential_is_used(runtime: Runtime, seam: Seam) -> Non
         ("target=SW-1&auth=a&auth=b", 400, "'auth' parameter must only be specified once"),
         ("target=SW-1&module=,", 400, "'module' parameter must contain at least one module name"),
         ("target=SW-1&module=" + ",".join(map(str, range(17))), 400, "more than 16"),
+        ("target=SW-1&snmp_context=vlan-7", 400, "'snmp_context' parameter is not supported"),
         ("target=203.0.113.1", 403, "is not a device"),
         ("target=127.0.0.1", 400, "2 devices"),
         ("target=LOST", 400, "no usable SNMP credential"),

@@ -6,10 +6,12 @@ moves lies between theirs (counters modulo 2**32), a series that comes or goes m
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlencode
 
 import pytest
@@ -39,6 +41,13 @@ from tests.real.snmp_exporter import LoopbackExporter
 from tests.real.snmpd import LoopbackSnmpd
 
 HOST = Path(__file__).with_name("host.yml")
+CONFORMANCE = Path(os.environ.get("CONFORMANCE_DATA", "conformance")) / "snmp.yml"
+NEWER = {
+    "scale",
+    "offset",
+    "datetime_pattern",
+    "display_hint",
+}  # keys of a metric Debian's exporter does not know
 TIMES = {"snmp_scrape_walk_duration_seconds", "snmp_scrape_duration_seconds"}
 SERIES = re.compile(r"([a-zA-Z_:][\w:]*)(\{.*\})? (\S+)")
 
@@ -93,8 +102,31 @@ def assert_between(before: Exposed, ours: Exposed, after: Exposed) -> int:
 
 @pytest.fixture(scope="module")
 def snmpd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoopbackSnmpd]:
-    with LoopbackSnmpd(tmp_path_factory.mktemp("snmpd")) as running:
+    folder = tmp_path_factory.mktemp("snmpd")
+    with LoopbackSnmpd(folder, user="ops", auth="SHA:authpass1", priv="AES:privpass1") as running:
         yield running
+
+
+def published() -> dict[str, dict[str, Any]]:
+    """Those of the modules snmp_exporter ships that Debian's understands, its if_mib under another name."""
+    if not CONFORMANCE.is_file():
+        return {}
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    modules = yaml.load(CONFORMANCE.read_text("utf-8"), Loader=loader)["modules"]
+    understood = {
+        name: module
+        for name, module in modules.items()
+        if not any(
+            NEWER & set(metric) or metric["type"] == "ParseDateAndTime" for metric in module["metrics"]
+        )
+        and not any(
+            "enum_values" in lookup for metric in module["metrics"] for lookup in metric.get("lookups", ())
+        )
+    }
+    return {f"published_{name}": module for name, module in understood.items()}
+
+
+PUBLISHED = published()
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +134,9 @@ def exporter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoopbackExpor
     shipped = yaml.safe_load(SHIPPED_MODULES.read_text("utf-8"))["modules"]
     host = yaml.safe_load(HOST.read_text("utf-8"))
     quick = {"quick": {"walk": ["1.3.6.1.2.1.1"], "retries": 1, "timeout": "100ms", "metrics": []}}
-    with LoopbackExporter(tmp_path_factory.mktemp("exporter"), {**shipped, **host, **quick}) as running:
+    with LoopbackExporter(
+        tmp_path_factory.mktemp("exporter"), {**shipped, **host, **quick, **PUBLISHED}
+    ) as running:
         yield running
 
 
@@ -114,11 +148,25 @@ def client(runtime: Runtime, snmpd: LoopbackSnmpd, exporter: LoopbackExporter, t
     (folder / "snmp.yml").write_bytes(exporter.config.read_bytes())
     credentials = Credentials(runtime.database, runtime.vault)
     credentials.put("ro", "snmp-v2c", {"community": snmpd.community})
+    secrets = {
+        "auth_protocol": "SHA",
+        "auth_password": "authpass1",
+        "priv_protocol": "AES",
+        "priv_password": "privpass1",
+    }
+    credentials.put("v3", "snmp-v3", {"user": "ops", **secrets})
+    credentials.put("v1", "snmp-v1", {"community": snmpd.community})
     credentials.put("wrong", "snmp-v2c", {"community": "nobody-knows"})
     access = SnmpAccess("ro", port=snmpd.port)
     site = Site(SiteId("H1"), "一院", RegionId("r"), Grade.TERTIARY, 3, CollectorId("core"))
     devices = [
         Device(DeviceId("H1-SRV"), site.id, "主机", Kind.SERVER, snmpd.host, snmp=access),
+        Device(
+            DeviceId("H1-V3"), site.id, "主机", Kind.SERVER, snmpd.host, snmp=replace(access, credential="v3")
+        ),
+        Device(
+            DeviceId("H1-V1"), site.id, "主机", Kind.SERVER, snmpd.host, snmp=replace(access, credential="v1")
+        ),
         Device(
             DeviceId("H1-MUTE"), site.id, "主机", Kind.SERVER, "127.0.0.2", snmp=SnmpAccess("wrong", port=1)
         ),
@@ -163,6 +211,31 @@ def test_ours_is_theirs(
     assert list(ours.help) == list(before.help)
     shared = [series for series in ours.values if series in before.values]
     assert shared == [series for series in before.values if series in ours.values], "the order of the lines"
+
+
+@pytest.mark.skipif(not PUBLISHED, reason="CONFORMANCE_DATA does not lead to the conformance data")
+@pytest.mark.parametrize("module", sorted(PUBLISHED))
+def test_ours_is_theirs_with_the_modules_they_ship(
+    client: FlaskClient, snmpd: LoopbackSnmpd, exporter: LoopbackExporter, module: str
+) -> None:
+    target = f"{snmpd.host}:{snmpd.port}"
+    before, ours, after = (
+        exporter.scrape(target, module), ask(client, target="H1-SRV", module=module), exporter.scrape(target, module),
+    )  # fmt: skip
+    if before[0] != 200:
+        pytest.skip(f"theirs fails: {before[1][-200:]}")
+    assert_between(parse(before[1]), parse(ours[1]), parse(after[1]))
+
+
+@pytest.mark.parametrize("device", ["H1-V3", "H1-V1"])
+def test_every_version_tells_the_same(client: FlaskClient, device: str) -> None:
+    texts = [ask(client, target=name, module="host") for name in ("H1-SRV", device, "H1-SRV")]
+    assert [status for status, _ in texts] == [200, 200, 200], texts[1]
+    before, other, after = (parse(text) for _, text in texts)
+    if device == "H1-V1":  # Counter64 and bulk are not in v1: more packets, the same values
+        for exposed in (before, other, after):
+            exposed.values.pop("snmp_scrape_packets_sent")
+    assert_between(before, other, after)
 
 
 def test_the_rule_notices_differences() -> None:
