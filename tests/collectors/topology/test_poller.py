@@ -79,19 +79,17 @@ def test_without_vlans_the_plain_forwarding_table_is_read() -> None:
 
 
 def test_a_neighbour_whose_port_went_down_is_remembered() -> None:
-    recorded = [RecordedAgent(rows.everything())]
     poller = TopologyPoller(SystemClock())
-    with UdpAgent(lambda request: recorded[0].handle(request)) as served:
+    with UdpAgent(RecordedAgent(rows.everything()).handle) as served:
         assert [n.lost_ms for n in facts(poller.poll(device(served.port), CREDENTIAL)).neighbours] == [0, 0]
         cut = [row for row in rows.everything() if row not in rows.lldp() and row not in rows.cdp()]
-        recorded[0] = RecordedAgent(
-            [*cut, rows.number(f"{rows.IF}.8.101", 2), rows.number(f"{rows.IF}.8.102", 1)]
-        )
+        down = [rows.number(f"{rows.IF}.8.101", 2), rows.number(f"{rows.IF}.8.102", 1)]
+        served.handler = RecordedAgent([*cut, *down]).handle
         lost = facts(poller.poll(device(served.port), CREDENTIAL))
         assert [(n.port, n.name, n.lost_ms) for n in lost.neighbours] == [(101, "CORE-1", lost.at_ms)]
         again = facts(poller.poll(device(served.port), CREDENTIAL))
         assert [n.lost_ms for n in again.neighbours] == [lost.at_ms]
-        recorded[0] = RecordedAgent(rows.everything())
+        served.handler = RecordedAgent(rows.everything()).handle
         assert [n.lost_ms for n in facts(poller.poll(device(served.port), CREDENTIAL)).neighbours] == [0, 0]
 
 
