@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
+from structlog.testing import capture_logs
 
 from collectors.interface import Credential
 from collectors.pollers import build_pollers
@@ -13,7 +16,9 @@ from collectors.profiles.lint import lint
 from collectors.profiles.loader import load_profiles
 from collectors.profiles.recording import parse_recording
 from collectors.profiles.replay import COMMUNITY, ReplayAgent
+from collectors.snmp.cli import poll
 from monitor.clock import SystemClock
+from monitor.errors import InputError
 from monitor.model import Device, DeviceId, Kind, SiteId, SnmpAccess
 
 MODULES = """
@@ -178,3 +183,16 @@ def test_lint_names_the_line(tmp_path: Path, text: str, expected: list[str]) -> 
 def test_lint_knows_names_that_are_taken(tmp_path: Path) -> None:
     (found,) = findings(tmp_path, "generic", "name: generic\n")
     assert found.startswith("1: profile generic exists already")
+
+
+def test_zhishou_poll_takes_a_folder(tmp_path: Path) -> None:
+    library(tmp_path, acme_switch=PROFILE, snmp=MODULES, bad="name: worse\n")
+    with ReplayAgent(parse_recording(WALK, "w").varbinds) as agent, capture_logs():
+        target = [f"{agent.host}:{agent.port}", "--community", COMMUNITY, "--json"]
+        done = CliRunner().invoke(poll, [*target, "--profiles", str(tmp_path)])
+        named = CliRunner().invoke(poll, [*target, "--profiles", str(tmp_path), "--profile", "acme"])
+        missing = CliRunner().invoke(poll, [*target, "--profiles", str(tmp_path / "none")])
+    assert json.loads(done.stdout)["device"]["profile"] == "acme-switch"
+    assert "bad.yml" in done.stderr
+    assert json.loads(named.stdout)["samples"] == 3
+    assert isinstance(missing.exception, InputError)
