@@ -8,7 +8,8 @@ import struct
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from types import TracebackType
@@ -144,17 +145,35 @@ class Station:
         return kept + dropped == self.count("zhishou_traps_received")
 
 
+_SENDER_ENVIRONMENT = {**os.environ, "MIBS": "", "SNMP_PERSISTENT_DIR": "/nonexistent"}
+
+
 def netsnmp(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Debian's snmptrap or snmpinform."""
-    environment = {**os.environ, "MIBS": "", "SNMP_PERSISTENT_DIR": "/nonexistent"}
     return subprocess.run(
         [f"/usr/bin/{program}", *arguments],
-        env=environment,
+        env=_SENDER_ENVIRONMENT,
         capture_output=True,
         text=True,
         timeout=20,
         check=False,
     )
+
+
+@contextmanager
+def hopeless_inform(*arguments: str) -> Iterator[None]:
+    """An snmpinform that nobody will answer, until the block ends."""
+    sender = subprocess.Popen(
+        ["/usr/bin/snmpinform", *arguments],
+        env=_SENDER_ENVIRONMENT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        yield
+    finally:
+        sender.kill()
+        sender.wait()
 
 
 def link_trap(number: int, interface: int, *, trap: Oid = LINK_DOWN, community: bytes = b"watch") -> bytes:

@@ -83,7 +83,7 @@ def test_a_trap_becomes_an_event_of_its_device_and_a_poll(
             first = polls(metrics)
             assert wait(lambda: sent(port) and bool(traps(runtime)))
             assert wait(lambda: polls(metrics) > first), "the trap asked for a poll an hour early"
-            query = 'zhishou_traps_accepted_total{job="collector"}'
+            query = 'zhishou_trap_listener_up{job="collector"} == 1'
             assert wait(lambda: series(runtime, query) == 1), "the receiver's own numbers are series"
         finally:
             agent.stop()

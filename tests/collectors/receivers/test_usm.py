@@ -6,15 +6,25 @@ import json
 import socket
 import subprocess
 import sys
+import threading
 from dataclasses import replace
 from pathlib import Path
+from typing import Self
 
 import pytest
 
 from collectors.receivers.usm import Door, OwnEngine
 from collectors.snmp.usm.message import decode_message
 from collectors.snmp.usm.user import usm_user
-from tests.collectors.receivers.station import LINK_VARBINDS, USER, Station, assignment, device, netsnmp
+from tests.collectors.receivers.station import (
+    LINK_VARBINDS,
+    USER,
+    Station,
+    assignment,
+    device,
+    hopeless_inform,
+    netsnmp,
+)
 
 ENGINE = "0x80001f8804414243"
 LINK = ["1.3.6.1.6.3.1.1.5.3", *LINK_VARBINDS]
@@ -99,8 +109,8 @@ def test_whoever_has_not_the_right_secrets_is_refused(
     with Station(tmp_path, USER) as station:
         station.send(captured(*options))
         assert station.wait(lambda: station.count("zhishou_traps_refused", reason) == 1)
-        netsnmp("snmpinform", *options, "-r", "0", "-t", "4", f"127.0.0.1:{station.port}", "", *LINK)
-        assert station.wait(lambda: station.count("zhishou_traps_refused") >= 2)
+        with hopeless_inform(*options, "-r", "0", "-t", "20", f"127.0.0.1:{station.port}", "", *LINK):
+            assert station.wait(lambda: station.count("zhishou_traps_refused") >= 2)
     assert set(station.host.actions()) == {f"trap.refused.{reason}"}
     assert station.count("zhishou_traps_accepted") == station.count("zhishou_trap_informs_answered") == 0
     assert station.host.polls == []
@@ -200,3 +210,59 @@ def test_forged_engine_ids_do_not_fill_tables() -> None:
     assert door.engines == 1, "our own"
     assert door.signed(message, genuine)
     assert door.engines == 2
+
+
+def test_a_repeated_inform_is_answered_again_and_told_once(tmp_path: Path) -> None:
+    with Station(tmp_path, USER) as station, Between(station.port) as between:
+        sent = netsnmp("snmpinform", *v3(), "-r", "0", "-t", "5", f"127.0.0.1:{between.port}", "", *LINK)
+        assert sent.returncode == 0, sent.stderr
+        assert station.wait(lambda: len(station.host.events) == 1)
+        inform, acknowledgements = between.upward[-1], len(between.downward)
+        between.again(inform)
+        assert station.wait(lambda: len(between.downward) == acknowledgements + 1)
+        between.again(inform[:-1] + bytes((inform[-1] ^ 1,)))
+        assert station.wait(lambda: station.count("zhishou_traps_refused", "digest") == 1)
+    assert station.host.actions() == ["trap.linkDown", "trap.refused.digest"]
+    assert station.count("zhishou_traps_accepted") == 1
+
+
+class Between:
+    """Somebody on the path who sees every datagram and can send it again."""
+
+    def __init__(self, target: int) -> None:
+        self._target = ("127.0.0.1", target)
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket.bind(("127.0.0.1", 0))
+        self._socket.settimeout(0.1)
+        self.port = self._socket.getsockname()[1]
+        self.upward: list[bytes] = []
+        self.downward: list[bytes] = []
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._pass_on)
+
+    def again(self, data: bytes) -> None:
+        self._socket.sendto(data, self._target)
+
+    def _pass_on(self) -> None:
+        client = self._target
+        while not self._stop.is_set():
+            try:
+                data, sender = self._socket.recvfrom(65_535)
+            except TimeoutError:
+                continue
+            if sender == self._target:
+                self.downward.append(data)
+                self._socket.sendto(data, client)
+            else:
+                client = sender
+                self.upward.append(data)
+                self._socket.sendto(data, self._target)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+        self._socket.close()
