@@ -84,6 +84,9 @@ def test_the_worst_comes_first() -> None:
     ports = [DOWN, UP, faulty, broken, alerted]
     assert [p.index for p in sorted(ports, key=SORTS["state"])] == ["8", "9", "7", "1", "2"]
     assert [p.index for p in worth_a_look(ports, 4)] == ["8", "9", "7", "1"]
+    uplink = replace(UP, index="6", alias="上联 出口", rate_in=1.0, rate_out=1.0)
+    trunk = replace(UP, index="5", name="Eth-Trunk1", rate_in=1e8)
+    assert [p.index for p in worth_a_look([UP, trunk, uplink, faulty], 4)] == ["7", "6", "5", "1"]
 
 
 def test_names_are_sorted_as_people_count() -> None:

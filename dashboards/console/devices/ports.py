@@ -41,6 +41,7 @@ _SEVERITIES = ("critical", "major", "minor", "info")
 _MATTERS = re.compile(
     r"(?i)uplink|trunk|\u4e0a\u8054|\u4e92\u8054|\u4e13\u7f51|\u6838\u5fc3|\u7ea7\u8054|\u51fa\u53e3|\u5b58\u50a8|\u5806\u53e0|\u5fc3\u8df3"
 )
+_UPLINK = re.compile(r"(?i)^(uplink|\u4e0a\u8054)")  # as the rule UplinkDown
 _SPARE = re.compile(r"(?i)spare|reserved|unused|\u5907\u7528|\u9884\u7559|\u7a7a\u95f2")
 _DIGITS = re.compile(r"(\d+)")
 
@@ -203,8 +204,18 @@ def counts(ports: Sequence[Port]) -> dict[str, int]:
 
 
 def worth_a_look(ports: Sequence[Port], limit: int) -> list[Port]:
-    """Trouble first, then what matters, then the busiest."""
-    busy = sorted(
-        ports, key=lambda p: (p.rank[0], p.stand != "broken", not p.faulty, not p.matters, -p.traffic)
-    )
+    """Trouble first, then uplinks, then what else matters, then the busiest."""
+
+    def first(port: Port) -> tuple[int, bool, bool, bool, bool, float]:
+        uplink = bool(_UPLINK.search(port.alias))
+        return (
+            port.rank[0],
+            port.stand != "broken",
+            not port.faulty,
+            not uplink,
+            not port.matters,
+            -port.traffic,
+        )
+
+    busy = sorted(ports, key=first)
     return [port for port in busy if not port.unused or port.late][:limit]
