@@ -289,6 +289,9 @@ def _tell_draft(drafted: Draft, recording: Recording, written: Sequence[Path]) -
         click.echo(
             f"未能识别的行 lines not understood: {len(recording.problems)}; {recording.problems[0].where}"
         )
+    click.echo(
+        "录制数据含设备地址等信息，外传前请检查。 Recorded walks hold addresses and names: look before sharing."
+    )
     click.echo("已写入，请逐一核对 written, please review:")
     for path in written:
         click.echo(f"  {path}")

@@ -23,6 +23,9 @@ _ENTERPRISES: Final = (1, 3, 6, 1, 4, 1)
 _ENTERPRISE_LENGTH: Final = 7
 _NAME: Final = re.compile(r"[a-z][a-z0-9-]*")
 _VERSION: Final = re.compile(r"\b(?:[Vv]ersion|[Vv]er\.?|[Rr]elease|[Ff]irmware|SW)[ :]+(\S+)")
+_DOTTED: Final = re.compile(r"\b[VvRr]?\d+\.\d+")
+_SERIAL: Final = re.compile(r"^(?=.*\d)[\"']?[A-Z0-9][A-Z0-9/-]{6,}[\"']?$")
+_MAX_FACTS: Final = 4  # candidates for one fact
 _MAX_SUGGESTED: Final = 40  # tables
 _MAX_SCALARS: Final = 60
 
@@ -64,7 +67,7 @@ def draft(name: str, varbinds: Sequence[VarBind], library: Library) -> Draft:
         f"name: {name}",
         f"extends: [{', '.join(extends)}]",
         *_match(object_id, descr),
-        *_identity(extends, profiles, vendor, descr),
+        *_identity(extends, profiles, vendor, descr, scalars),
         *_suggestions(tables, scalars),
     ]
     return Draft("\n".join(lines) + "\n", tuple(extends), matched, len(tables), len(scalars))
@@ -95,11 +98,18 @@ def _extends(
     for name, profile in profiles.items():
         if profile.matches or name == DEFAULT or any(module.reader for module in profile.modules):
             continue
-        wanted = [oid for module in profile.modules for oid in _reads(module.scalars, module.columns)]
-        present = sum(any(oid.startswith(each) for oid in oids) for each in wanted)
-        if wanted and present * 2 >= len(wanted):
+        sources = [source.column for facts in profile.identity.values() for source in facts if source.column]
+        told = any(oid.startswith(tuple(sources)) for oid in oids) if sources else False
+        if told or any(_present(module.scalars, module.columns, oids) for module in profile.modules):
             found.append(name)
     return found or ["generic-if"]
+
+
+def _present(scalars: Mapping[str, Oid], columns: Mapping[str, Oid], oids: Sequence[Oid]) -> bool:
+    """Whether a walk has at least half of what a module reads."""
+    wanted = _reads(scalars, columns)
+    there = sum(any(oid.startswith(each) for oid in oids) for each in wanted)
+    return bool(wanted) and there * 2 >= len(wanted)
 
 
 def _of_vendor(prefix: Oid, object_id: Oid) -> bool:
@@ -147,7 +157,13 @@ def _match(object_id: Oid, descr: str) -> list[str]:
     return ["match:", f"  - {{sys_descr: {_quoted('^' + re.escape(word[0]))}}}"] if word else []
 
 
-def _identity(extends: Sequence[str], profiles: Mapping[str, Profile], vendor: str, descr: str) -> list[str]:
+def _identity(
+    extends: Sequence[str],
+    profiles: Mapping[str, Profile],
+    vendor: str,
+    descr: str,
+    scalars: Sequence[FoundScalar],
+) -> list[str]:
     inherited: dict[str, Sequence[Source]] = {}
     for name in extends:
         inherited |= profiles[name].identity if name in profiles else {}
@@ -161,9 +177,21 @@ def _identity(extends: Sequence[str], profiles: Mapping[str, Profile], vendor: s
         source = r"\b(?:[Vv]ersion|[Vv]er\.?|[Rr]elease|[Ff]irmware|SW)[ :]+([^\s,;]+)"
         rule = f"version: {{oid: 1.3.6.1.2.1.1.1.0, regex: {_quoted(source)}}}"
         lines.append(f"  {rule}   # {found[1][:30]}" if found else f"  # {rule}")
+        lines += _facts("version", _DOTTED, scalars)
+    if "serial" not in inherited:
+        lines += _facts("serial", _SERIAL, scalars)
     if all(line.lstrip().startswith("#") for line in lines):
         return ["# identity:", *lines] if lines else []
     return ["identity:", *lines]
+
+
+def _facts(key: str, pattern: re.Pattern[str], scalars: Sequence[FoundScalar]) -> list[str]:
+    """Scalars whose text may be a fact of the identity."""
+    texts = [scalar for scalar in scalars if scalar.guess == "name" and pattern.search(scalar.sample)]
+    return [
+        f"  # {key}: {{oid: {'.'.join(map(str, scalar.oid))}.0}}   # {scalar.sample}"
+        for scalar in texts[:_MAX_FACTS]
+    ]
 
 
 def _suggestions(tables: Sequence[FoundTable], scalars: Sequence[FoundScalar]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ from collectors.profiles.wizard import draft
 from collectors.profiles.wizard_tables import find_tables
 from collectors.snmp.ber import INTEGER, OCTET_STRING, VarBind, encode_oid
 from monitor.errors import InputError, UnreachableError
+from tests.real.snmpd import LoopbackSnmpd
 
 LIBRARY = load_library()
 WALKS = Path(__file__).parent / "walks"
@@ -89,6 +91,7 @@ def test_a_device_nobody_knows(tmp_path: Path) -> None:
     assert "- {sys_object_id: 1.3.6.1.4.1.99999.7.1}" in text
     for line in (
         "# 7.2.1",
+        "# serial: {oid: 1.3.6.1.4.1.99999.2.3.0}   # SN-0001",
         '{kind: processor, name: "{c2}", percent: c3}',
         '{kind: sensor, class: temperature, name: "{c2}", value: c4}',
         '{kind: sensor, class: voltage, name: "{c2}", value: c5}',
@@ -135,6 +138,27 @@ def test_whatever_a_mib_holds_the_draft_loads(
     assert [one for one in problems(folder, "any", taken(drafted.text)) if "never used" not in one] == []
     tables, scalars = find_tables(rows)
     assert sum(table.rows * len(table.columns) for table in tables) + len(scalars) <= 3 * len(rows)
+
+
+def test_debians_snmpd_from_the_wire_and_from_a_text_walk(tmp_path: Path) -> None:
+    wire, text = tmp_path / "one" / "wire.yml", tmp_path / "two" / "text.yml"
+    wire.parent.mkdir()
+    text.parent.mkdir()
+    with LoopbackSnmpd(tmp_path) as snmpd:
+        target = f"{snmpd.host}:{snmpd.port}"
+        made = run("new", target, "--community", snmpd.community, "--name", "wire", "--out", wire)
+        walk = tmp_path / "text.walk"
+        argv = ["snmpwalk", "-v2c", "-c", snmpd.community, "-OnQ", target, "1.3.6.1"]
+        walk.write_bytes(subprocess.run(argv, capture_output=True, check=True, timeout=60).stdout)
+    assert made.exit_code == 0, made.output
+    typed = run("new", "--walk", walk, "--name", "text", "--out", text)
+    assert typed.exit_code == 0, typed.output
+    for path in (wire, text):
+        assert "extends: [linux-netsnmp]" in path.read_text("utf-8")
+        assert run("test", path).exit_code == 0
+        expected = json.loads(path.with_suffix(".json").read_text("utf-8"))
+        assert expected["identity"]["os"] == "Linux"
+        assert "lo" in [port["name"] for port in expected["detail"]["interfaces"]]
 
 
 @pytest.mark.parametrize("name", ["", "Acme", "a b", "../x", "9"])
