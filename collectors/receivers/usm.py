@@ -325,8 +325,10 @@ class SignedTraps:
             self._refuse("protocol", source, peer)
             return
         if discovery:
-            self._reply(door.hand(data, source.device.address)[1], peer, answer)
-            self._tally.add("zhishou_traps_handshakes")
+            made = self._handed(door, source, data)
+            if made is not None:
+                self._tally.add("zhishou_traps_handshakes")
+                self._reply(made[1], peer, answer)
             return
         self._signed(door, source, message, peer, data, answer)
 
@@ -344,13 +346,10 @@ class SignedTraps:
         if not door.signed(message, data):
             self._refuse("digest", source, peer)
             return
-        try:
-            traps, answers, reason = door.hand(data, source.device.address)
-        except Exception as error:  # noqa: BLE001 - pysnmp lets pyasn1's errors of all kinds through
-            # The message is refused, the next one is not harmed.
-            log.warning("pysnmp cannot read a v3 message", device=source.device.id, reason=repr(error))
-            self._tally.add("zhishou_traps_malformed")
+        made = self._handed(door, source, data)
+        if made is None:
             return
+        traps, answers, reason = made
         if not traps:
             self._unread(source, peer, answers, answer, reason, inform=inform)
             return
@@ -366,6 +365,16 @@ class SignedTraps:
         elif self._take(source, traps[0], peer, data) and answers:
             self._reply(answers, peer, answer)
             self._tally.add("zhishou_trap_informs_answered")
+
+    def _handed(self, door: Door, source: Source, data: bytes) -> tuple[list[Trap], list[bytes], str] | None:
+        """What pysnmp makes of it; None, counted, when it fails at it."""
+        try:
+            return door.hand(data, source.device.address)
+        except Exception as error:  # noqa: BLE001 - pysnmp lets pyasn1's errors of all kinds through
+            # The message is refused, the next one is not harmed.
+            log.warning("pysnmp cannot read a v3 message", device=source.device.id, reason=repr(error)[:200])
+            self._tally.add("zhishou_traps_malformed")
+            return None
 
     def _unread(
         self, source: Source, peer: Peer, answers: list[bytes], answer: Answer, reason: str, *, inform: bool

@@ -226,6 +226,26 @@ def test_a_repeated_inform_is_answered_again_and_told_once(tmp_path: Path) -> No
     assert station.count("zhishou_traps_accepted") == 1
 
 
+def test_damaged_discoveries_do_no_harm(tmp_path: Path) -> None:
+    with Station(tmp_path, USER) as station, Between(station.port) as between:
+        netsnmp("snmpinform", *v3(), "-r", "0", "-t", "5", f"127.0.0.1:{between.port}", "", *LINK)
+        discovery = between.upward[0]
+        before = station.count("zhishou_traps_received")
+        for bit in (0x01, 0x40, 0x80):
+            damaged = [
+                discovery[:at] + bytes((discovery[at] ^ bit,)) + discovery[at + 1 :]
+                for at in range(len(discovery))
+            ]
+            station.send(*damaged)
+        sent = 3 * len(discovery)
+        assert station.wait(
+            lambda: station.count("zhishou_traps_received") == before + sent and station.settled(), 20
+        )
+        assert station.count("zhishou_traps_accepted") == 1, "the genuine inform"
+        again = netsnmp("snmpinform", *v3(), "-r", "0", "-t", "5", f"127.0.0.1:{station.port}", "", *LINK)
+        assert again.returncode == 0, again.stderr
+
+
 class Between:
     """Somebody on the path who sees every datagram and can send it again."""
 
