@@ -251,20 +251,13 @@ def _print(groups: Sequence[Sequence[Find]], skipped: Sequence[Skip]) -> None:
     if groups:
         table = Table()
         table.add_column("地址 address", no_wrap=True)
-        for title in (
-            "名称 name",
-            "类别 kind",
-            "厂商 vendor",
-            "型号 hardware",
-            "版本 version",
-            "序列号 serial",
-            "凭据 credential",
-        ):
+        for title in ("名称 name", "类别 kind", "型号 model", "版本 version", "序列号 serial"):
             table.add_column(title, overflow="fold")
         for first, *others in groups:
             more = "".join(f"\n+ {other.address}" for other in others)
-            cells = (first.sys_name, first.kind, first.vendor, first.hardware, first.version, first.serial)
-            table.add_row(first.address + more, *(cell or "-" for cell in cells), first.credential)
+            model = f"{first.vendor} {first.hardware}".strip()
+            cells = (first.sys_name, first.kind, model, first.version, first.serial)
+            table.add_row(first.address + more, *(cell or "-" for cell in cells))
         console.print(table)
     for skip in skipped:
         console.print(f"跳过 skipped {skip.address} ({skip.device}): {skip.reason}")
