@@ -15,8 +15,8 @@ from dashboards.listing import asked, csv_response, make_listing
 from dashboards.scope import backend, requires, scope
 from dashboards.states import ORDER, open_alerts, site_states, state_word
 from dashboards.titles import title_here
-from dashboards.topology.layout import Band, draw
-from dashboards.topology.maps import SiteMap, kept_map, site_map, topology_statuses
+from dashboards.topology.layout import Band
+from dashboards.topology.maps import SiteMap, drawing_of, kept_map, site_map, topology_statuses
 from dashboards.topology.marks import (
     CONFIDENCE_WORDS,
     CONFLICT_WORDS,
@@ -147,7 +147,7 @@ def site(site_id: str) -> ResponseReturnValue:
         state=site_states([known], scope())[known.id],
         summary=summary(shown, marks),
         listed=listed,
-        drawing=None if listed else draw(shown.graph, shown.devices),
+        drawing=None if listed else drawing_of(shown),
         links=_links(shown, marks, lit),
         strangers=_strangers(shown, lit),
         listing=make_listing(_links(shown, marks, lit), _LINK_SORTS, "state") if listed else None,

@@ -15,6 +15,7 @@ from typing import cast
 from flask import current_app
 
 from dashboards.scope import backend, scope
+from dashboards.topology.layout import Drawing, draw
 from monitor.directory import ModuleStatus
 from monitor.model import Device, DeviceId, Kind, Scope, SiteId
 from monitor.topology.build import build
@@ -22,6 +23,7 @@ from monitor.topology.facts import MODULE, from_detail
 from monitor.topology.graph import Graph
 
 KEPT = 1000
+DRAWN = 64
 OLD_MS = 3 * 3_600_000  # what did not change is told again every hour
 _NAME = "zhishou-maps"
 
@@ -71,6 +73,9 @@ class Maps:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._kept: OrderedDict[tuple[str, frozenset[SiteId] | None], tuple[Version, SiteMap]] = OrderedDict()
+        self._drawn: OrderedDict[tuple[str, frozenset[SiteId] | None], tuple[SiteMap, Drawing]] = (
+            OrderedDict()
+        )
 
     def get(self, site: str, within: Scope, version: Version) -> SiteMap | None:
         """The map of this version, None when it has to be built."""
@@ -86,6 +91,24 @@ class Maps:
             self._kept.move_to_end(key)
             while len(self._kept) > KEPT:
                 self._kept.popitem(last=False)
+
+    def drawing(self, shown: SiteMap, within: Scope) -> Drawing:
+        """The map on paper; worked out once for each version."""
+        key = (shown.site, within.sites)
+        with self._lock:
+            found = self._drawn.get(key)
+        if found is None or found[0] is not shown:
+            found = (shown, draw(shown.graph, shown.devices))
+            with self._lock:
+                self._drawn[key] = found
+                while len(self._drawn) > DRAWN:
+                    self._drawn.popitem(last=False)
+        return found[1]
+
+
+def drawing_of(shown: SiteMap) -> Drawing:
+    """A site's map on paper."""
+    return _maps().drawing(shown, scope())
 
 
 def site_map(site: str) -> SiteMap:
