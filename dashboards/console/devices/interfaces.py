@@ -29,15 +29,25 @@ class Rows:
     since: Mapping[str, int]
 
 
+def load_states(subject: Subject) -> list[Port]:
+    """Every interface the device has told of, as it stands: one query, for pages that only count them."""
+    readings = subject.readings
+    states = readings.instant(f'{{__name__=~"{STATE_METRICS}",{readings.match}}}', readings.at("snmp"))
+    late, alerts = readings.late("snmp"), _alerts(subject)
+    return [
+        replace(port, late=late, alert=alerts.get(port.index, alerts.get(port.name, "")))
+        for port in _named(subject, states)
+    ]
+
+
 def load_ports(subject: Subject) -> list[Port]:
-    """Every interface the device has told of, with its current values."""
+    """The same with their current values, and whether they were up within a day."""
     readings = subject.readings
     at = readings.at("snmp")
-    ports = _named(subject, readings.instant(f'{{__name__=~"{STATE_METRICS}",{readings.match}}}', at))
+    ports = load_states(subject)
     seen = readings.by("ifIndex", f"timestamp(ifOperStatus{{{readings.match}}})", at)
     up = readings.by("ifIndex", f"min_over_time(ifOperStatus{{{readings.match}}}[1d])", at)
     rates = {key: readings.by("ifIndex", expression, at) for key, expression in _rates(subject).items()}
-    alerts = _alerts(subject)
     late, oldest = readings.late("snmp"), late_after_ms(_interval(subject))
     found = []
     for port in ports:
@@ -51,7 +61,6 @@ def load_ports(subject: Subject) -> list[Port]:
                 errors=_sum(rates["in_errors"].get(key), rates["out_errors"].get(key)),
                 discards=_sum(rates["in_discards"].get(key), rates["out_discards"].get(key)),
                 was_up=up.get(key) == 1.0,
-                alert=alerts.get(key, alerts.get(port.name, "")),
                 read_at=read_at,
                 late=late or (read_at is not None and readings.now_ms - read_at > oldest),
             )

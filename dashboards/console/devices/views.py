@@ -10,7 +10,7 @@ from flask_babel import gettext as _
 
 from dashboards.console.devices import hardware, polls
 from dashboards.console.devices.blueprint import blueprint
-from dashboards.console.devices.interfaces import Rows, load_ports, load_rows
+from dashboards.console.devices.interfaces import Rows, load_ports, load_rows, load_states
 from dashboards.console.devices.ports import SATURATED, SHOWS, SORTS, Port, counts, wanted, worth_a_look
 from dashboards.console.devices.subject import Subject, subject_of
 from dashboards.console.devices.verdict import facts, verdict
@@ -116,7 +116,7 @@ def hardware_page(device_id: str) -> ResponseReturnValue:
     return _tab(
         "hardware",
         subject,
-        load_ports(subject),
+        load_states(subject),
         refreshed="#live-main",
         groups=hardware.grouped(hardware.components(subject, with_since=True)),
         sensors=hardware.sensors(subject, with_day=True),
@@ -133,7 +133,7 @@ def polling(device_id: str) -> ResponseReturnValue:
     return _tab(
         "polling",
         subject,
-        load_ports(subject),
+        load_states(subject),
         refreshed="#live-main,#live-side",
         jobs=polls.jobs(subject),
         modules=polls.modules(subject),
