@@ -226,7 +226,7 @@ def _extracted(extracts: tuple[Extract, ...], shown: str) -> float | None:
     for extract in extracts:
         if (match := extract.regex.search(shown)) is not None:
             try:
-                return float(expand(extract.value, match))
+                return float(expand(extract.value, match).replace("_", "?"))  # Go knows no 1_000
             except ValueError:
                 continue
     return None

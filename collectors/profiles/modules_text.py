@@ -21,6 +21,7 @@ _WRAP: Final = 1 << 53  # above it a float cannot hold every whole number: count
 _FLOAT: Final = b"\x9f\x78\x04"
 _DOUBLE: Final = b"\x9f\x79\x08"
 _SPEC: Final = re.compile(r"(\*?)(\d+)([dxoat])(?:([^\d*])([^\d*])?)?")
+_DECIMAL: Final = re.compile(rb"[-+]?\d{1,300}(?:\.\d+)?")
 _MAX_CHUNK: Final = 8  # octets one number of a display hint may have
 _KIND_AND_SIZE: Final = 2  # sub-identifiers in front of an address: its kind and its size
 
@@ -43,10 +44,8 @@ def number(typed: Typed) -> float | None:
         return opaque(value)
     if tag in {OBJECT_ID, IP_ADDRESS} or not value:
         return None
-    try:
-        return float(value.strip(b"\0 \t\r\n"))
-    except ValueError:
-        return None
+    digits = value.strip(b"\0 \t\r\n")
+    return float(digits) if _DECIMAL.fullmatch(digits) else None
 
 
 def opaque(content: bytes) -> float | None:

@@ -6,13 +6,14 @@ import os
 import struct
 import time
 from contextlib import suppress
+from itertools import cycle
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collectors.profiles.modules import INDEX_TYPES, Index, ModuleFile, WalkModule
+from collectors.profiles.modules import INDEX_TYPES, METRIC_TYPES, Index, ModuleFile, WalkModule
 from collectors.profiles.modules_loader import is_module_file, parse_modules, pattern, seconds
 from collectors.profiles.modules_profile import as_profile
 from collectors.profiles.modules_read import Families, date_and_time, expand, read_families
@@ -29,6 +30,7 @@ from collectors.snmp.ber import (
     Typed,
     encode_oid,
 )
+from collectors.snmp.exposition.text import render
 from monitor.errors import InputError
 
 CONFORMANCE = Path(os.environ.get("CONFORMANCE_DATA", "conformance")) / "snmp.yml"
@@ -177,6 +179,8 @@ INDEXED = "indexes: [{labelname: i, type: gauge}]"
         ("type: Double", (OPAQUE, b"\x9f\x79\x08" + struct.pack(">d", 0.1)), {"m i": {("1",): 0.1}}),
         ("type: gauge", (OCTET_STRING, b" 42 "), {"m i": {("1",): 42.0}}),
         ("type: gauge", (OCTET_STRING, b"warm"), {}),
+        ("type: gauge", (OCTET_STRING, b"nan"), {}),
+        ("type: gauge", (OCTET_STRING, b"1_0"), {}),
         ("type: OctetString", (OCTET_STRING, b"\x00\xff"), {"m i m": {("1", "0x00FF"): 1.0}}),
         ("type: OctetString", (OCTET_STRING, b""), {"m i m": {("1", ""): 1.0}}),
         (
@@ -322,6 +326,41 @@ def test_any_display_hint_ends(hint: str, octets: bytes) -> None:
 )
 def test_display_hints_of_rfc_2579(hint: str, octets: bytes, shown: str | None) -> None:
     assert apply_hint(hint, octets) == shown
+
+
+FUZZED = load(
+    "modules:\n  m:\n    walk: [1.3.6.1.4.1]\n    metrics:\n"
+    + "".join(
+        f"    - {{name: m{number}, oid: 1.3.6.1.4.1.{number}, type: {kind}, help: h, scale: 1.5, "
+        f"datetime_pattern: '%Y-%m-%d', display_hint: '*1d.', enum_values: {{0: a, 1: b, 300: c}}, "
+        f"indexes: [{{labelname: x, type: {index}}}, {{labelname: y, type: {index}, implied: true}}], "
+        f"lookups: [{{labels: [x], labelname: z, oid: 1.3.6.1.4.1.{number + 1}, type: {kind}}}, "
+        f"{{labels: [z, x], labelname: w, oid: 1.3.6.1.4.1.{number}, type: {kind}}}]}}\n"
+        for number, (kind, index) in enumerate(zip(sorted(METRIC_TYPES), cycle(sorted(INDEX_TYPES))), 1)
+    )
+).modules["m"]
+
+
+@given(
+    st.dictionaries(
+        st.tuples(st.integers(1, len(METRIC_TYPES)), st.lists(st.integers(0, 300), max_size=4).map(tuple)),
+        st.tuples(st.just(INTEGER), st.integers(-(2**31), 2**31 - 1))
+        | st.tuples(st.just(COUNTER64), st.integers(0, 2**64 - 1))
+        | st.tuples(st.sampled_from([OCTET_STRING, OPAQUE]), st.binary(max_size=16))
+        | st.tuples(st.just(OBJECT_ID), st.just(b"") | st.just(encode_oid("1.3.6")))
+        | st.tuples(st.just(IP_ADDRESS), st.binary(min_size=4, max_size=4)),
+        max_size=12,
+    )
+)
+def test_whatever_a_device_says_can_be_told(said: dict[tuple[int, tuple[int, ...]], Typed]) -> None:
+    families = Families()
+    varbinds = {
+        encode_oid((1, 3, 6, 1, 4, 1, number, *index)): typed for (number, index), typed in said.items()
+    }
+    read_families(FUZZED, varbinds, families, {})
+    lines = [line for line in render(families).split("\n") if line and not line.startswith("#")]
+    assert len({line.rpartition(" ")[0] for line in lines}) == len(lines)
+    assert all(isinstance(float(line.rpartition(" ")[2]), float) for line in lines)
 
 
 def test_lookups_chain_and_drop_their_source() -> None:
