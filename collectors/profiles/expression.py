@@ -8,12 +8,12 @@ whole missing, as do a division by zero and what is no finite number.
 from __future__ import annotations
 
 import ast
-import math
 import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from collectors.profiles.traced import as_float, log10
 from monitor.errors import InputError
 
 Lookup = Callable[[str], float | None]
@@ -25,7 +25,7 @@ _OPERATORS: Final[dict[type[ast.operator], Callable[[float, float], float]]] = {
     ast.Sub: operator.sub,
     ast.Mult: operator.mul,
     ast.Div: operator.truediv,
-    ast.Pow: lambda a, b: float(a) ** float(b),  # whole numbers would grow without bound
+    ast.Pow: lambda a, b: as_float(a) ** as_float(b),  # whole numbers would grow without bound
 }
 _COMPARISONS: Final[dict[type[ast.cmpop], Callable[[float, float], bool]]] = {
     ast.Lt: operator.lt,
@@ -36,7 +36,7 @@ _COMPARISONS: Final[dict[type[ast.cmpop], Callable[[float, float], bool]]] = {
     ast.Gt: operator.gt,
 }
 _FUNCTIONS: Final[Mapping[str, tuple[int, Callable[..., float]]]] = {
-    "log10": (1, math.log10),
+    "log10": (1, log10),
     "min": (2, min),
     "max": (2, max),
 }

@@ -24,6 +24,7 @@ from collectors.profiles.profile import (
     Module,
     Template,
 )
+from collectors.profiles.traced import as_float
 from collectors.profiles.values import mac_of, number_of, text_of
 from collectors.snmp.ber import INTEGER, OCTET_STRING, Oid, Typed, decode_index, encode_index
 
@@ -97,9 +98,10 @@ class Row:
         return cell
 
     def number(self, alias: str) -> float | None:
-        """The cell as a number."""
+        """The cell as a number; a float, as what is computed later from many devices at once (see columns.py)."""
         cell = self.typed(alias)
-        return None if cell is None else number_of(cell)
+        number = None if cell is None else number_of(cell)
+        return None if number is None else float(number)
 
     def text(self, alias: str) -> str:
         """The cell as text, empty when absent."""
@@ -233,11 +235,6 @@ def subids_of(text: str) -> tuple[int, ...] | None:
         return tuple(int(part) for part in text.split(".")) if text else None
     except ValueError:
         return None
-
-
-def as_float(value: float) -> float:
-    """A float as it is (it may know more about itself, see traced.py), an integer as a float."""
-    return value if isinstance(value, float) else float(value)
 
 
 def _value(emit: Emit, row: Row, key: str) -> float | None:

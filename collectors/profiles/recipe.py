@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from collectors.interface import Reading
-from collectors.profiles.profile import Module, Profile
+from collectors.profiles.profile import Extract, Module, Profile
 from collectors.profiles.read import Columns, Report, Row, read_module, subids_of, summarise
 from collectors.profiles.traced import Cell, Constant, Formula, Operation, Tape, Traced, formula_of, node_of
 from collectors.profiles.values import number_of
@@ -42,13 +42,19 @@ class Recipe:
 class _Notes:
     """What a trace finds out."""
 
-    def __init__(self) -> None:
+    def __init__(self, texts: Collection[Oid] = ()) -> None:
         self.tape = Tape()
+        self.texts: set[Oid] = set(texts)
         self.measured: set[Oid] = set()
 
     def decide(self, oid: Oid, number: float, *, outcome: bool) -> None:
         """Whether an object's number is this one."""
-        self.tape.conditions[Operation("==", (Cell(oid), Constant(number)))] = outcome
+        self.tape.conditions[Operation("==", (Cell(oid), Constant(float(number))))] = outcome
+
+    def measure(self, oid: Oid) -> None:
+        """An object's text is read as a number, and must stay one."""
+        self.measured.add(oid)
+        self.tape.conditions[Operation("==", (Cell(oid), Cell(oid)))] = True
 
 
 class _TracingRow(Row):
@@ -69,9 +75,11 @@ class _TracingRow(Row):
         origin = self._origin(alias) if alias in self._module.absent else None
         if origin is not None:
             oid, raw = origin
-            now = number_of(raw)
+            now = _float_of(raw)
+            if cell is None and raw[0] not in NUMERIC:
+                self._notes.texts.add(oid)
             for text in self._module.absent[alias]:
-                number = number_of((OCTET_STRING, text.encode()))
+                number = _float_of((OCTET_STRING, text.encode()))
                 if number is not None and (cell is not None or number == now):
                     self._notes.decide(oid, number, outcome=number == now)
         return cell
@@ -83,20 +91,32 @@ class _TracingRow(Row):
         if value is None or origin is None:
             return value
         oid, (tag, _) = origin
+        if oid in self._notes.texts:
+            return value
         if tag not in NUMERIC:
-            self._notes.measured.add(oid)
+            self._notes.measure(oid)
         return Traced(value, Cell(oid), self._notes.tape)
 
     def text(self, alias: str) -> str:
-        """See Row; a number shown as text must stay what it is."""
+        """See Row; what is shown as text must stay what it is."""
         found = super().text(alias)
-        origin = self._origin(alias)
-        if origin is not None and origin[1][0] in NUMERIC:
-            oid, cell = origin
-            number = number_of(cell)
-            if number is not None:
-                self._notes.decide(oid, number, outcome=True)
+        self._keep(alias)
         return found
+
+    def _keep(self, alias: str) -> None:
+        """What an alias stands for must stay what it is."""
+        origin = self._origin(alias)
+        if origin is None:
+            return
+        oid, (tag, value) = origin
+        if tag not in NUMERIC:
+            self._notes.texts.add(oid)
+        elif isinstance(value, int):
+            self._notes.decide(oid, value, outcome=True)
+
+    def _extracted(self, extract: Extract) -> Typed | None:
+        self._keep(extract.source)
+        return super()._extracted(extract)
 
     def _origin(self, alias: str) -> tuple[Oid, Typed] | None:
         """The object an alias stands for, and what it said; None for what is no object's own value."""
@@ -124,11 +144,9 @@ def trace(
     """
     if any(module.reader is not None for module in profile.modules):
         return None
-    notes, report = _Notes(), Report()
-    for module in profile.modules:
-        read_module(module, scalars, columns, report, partial(_TracingRow, notes))
-        report.readings.append(module_reading(module.name, ok=module.name not in failed))
-    summarise(report)
+    notes, report = _traced(profile, scalars, columns, failed, texts=())
+    if not notes.texts.isdisjoint(notes.measured):
+        notes, report = _traced(profile, scalars, columns, failed, texts=notes.texts)
     found = {(reading.name, reading.labels): node_of(reading.value) for reading in reversed(report.readings)}
     pairs = list(reversed(found.items()))  # of a series that is given twice the first counts
     moving = {oid for oid, typed in _said(scalars, columns) if typed[0] in NUMERIC} | notes.measured
@@ -141,9 +159,31 @@ def trace(
     )
 
 
+def _traced(
+    profile: Profile,
+    scalars: Mapping[Oid, Typed],
+    columns: Columns,
+    failed: Collection[str],
+    *,
+    texts: Collection[Oid],
+) -> tuple[_Notes, Report]:
+    """One reading with numbers that remember; texts in `texts` are none, they must stay what they are."""
+    notes, report = _Notes(texts), Report()
+    for module in profile.modules:
+        read_module(module, scalars, columns, report, partial(_TracingRow, notes))
+        report.readings.append(module_reading(module.name, ok=module.name not in failed))
+    summarise(report)
+    return notes, report
+
+
 def module_reading(name: str, *, ok: bool) -> Reading:
     """Whether a module could be read whole."""
     return Reading("snmp_module_up", (("module", name),), 1.0 if ok else 0.0)
+
+
+def _float_of(typed: Typed) -> float | None:
+    number = number_of(typed)
+    return None if number is None else float(number)
 
 
 def _said(scalars: Mapping[Oid, Typed], columns: Columns) -> Iterator[tuple[Oid, Typed]]:

@@ -6,8 +6,11 @@ on a tape: the formulas hold as long as every decision comes out the same.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+import operator
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
 from typing import Any, Final, Self, TypeAlias
 
 import numpy as np
@@ -17,9 +20,11 @@ from collectors.snmp.ber import Oid
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 _BINARY: Final[Mapping[str, np.ufunc]] = {
-    "+": np.add, "-": np.subtract, "*": np.multiply, "/": np.divide, "**": np.power,
+    "+": np.add, "-": np.subtract, "*": np.multiply, "/": np.divide,
     "<": np.less, "<=": np.less_equal, ">": np.greater, ">=": np.greater_equal, "==": np.equal, "!=": np.not_equal,
 }  # fmt: skip
+# Numpy's own differ from Python's in the last bit.
+_SCALAR: Final[Mapping[str, Callable[..., object]]] = {"**": operator.pow, "log10": math.log10}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +45,9 @@ class Constant:
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """An operator of `_BINARY`, "negative" or "round", and what it is applied to."""
+    """An operator of `_BINARY` or `_SCALAR`, "negative" or "round", and what it is applied to; more than two parts are
+    taken from the left, so that a sum over a table is one operation, however long the table is.
+    """
 
     symbol: str
     parts: tuple[Node, ...]
@@ -71,9 +78,19 @@ class Traced(float):
         return made
 
     def _with(self, symbol: str, other: float, value: float, *, swapped: bool = False) -> Traced:
-        theirs = node_of(other)
-        pair = (theirs, self.node) if swapped else (self.node, theirs)
-        return Traced(value, Operation(symbol, pair), self.tape)
+        mine, theirs = self.node, node_of(other)
+        parts: tuple[Node, ...] = (theirs, mine) if swapped else (mine, theirs)
+        if symbol == "+" and not swapped and isinstance(mine, Operation) and mine.symbol == "+":
+            parts = (*mine.parts, theirs)
+        if not math.isfinite(value):
+            self._pin(other)
+        return Traced(value, Operation(symbol, parts), self.tape)
+
+    def _pin(self, *others: float) -> None:
+        """Nobody uses a result that is no finite number, so it leaves no formula: note from what it came."""
+        for number in (self, *others):
+            if isinstance(number, Traced):
+                number._decide("==", float(number), outcome=True)
 
     def _decide(self, symbol: str, other: float, *, outcome: bool) -> bool:
         self.tape.conditions[Operation(symbol, (self.node, node_of(other)))] = outcome
@@ -106,14 +123,30 @@ class Traced(float):
         return self._with("/", other, float(other) / float(self), swapped=True)
 
     def __pow__(self, other: float, modulo: None = None) -> Any:
-        return self._power(float(self) ** float(other), (self.node, node_of(other)))
+        return self._power(self, other)
 
     def __rpow__(self, other: float, modulo: None = None) -> Any:
-        return self._power(float(other) ** float(self), (node_of(other), self.node))
+        return self._power(other, self)
 
-    def _power(self, value: object, parts: tuple[Node, Node]) -> object:
+    def _power(self, base: float, exponent: float) -> object:
         """A negative base to a fraction is complex, and then no number for anybody."""
-        return Traced(value, Operation("**", parts), self.tape) if isinstance(value, float) else value
+        try:
+            value: object = float(base) ** float(exponent)
+        except ArithmeticError:
+            self._pin(base, exponent)
+            raise
+        if not isinstance(value, float) or not math.isfinite(value):
+            self._pin(base, exponent)
+        if not isinstance(value, float):
+            return value
+        made = Traced(value, Operation("**", (node_of(base), node_of(exponent))), self.tape)
+        made._decide("==", made, outcome=True)  # there will be a result again
+        return made
+
+    def log10(self) -> Traced:
+        """The logarithm. Raises ValueError unless above zero."""
+        self > 0.0  # noqa: B015 - noted
+        return Traced(math.log10(float(self)), Operation("log10", (self.node,)), self.tape)
 
     def __neg__(self) -> Traced:
         return Traced(-float(self), Operation("negative", (self.node,)), self.tape)
@@ -145,6 +178,16 @@ class Traced(float):
         return not self == other
 
     __hash__ = float.__hash__
+
+
+def as_float(value: float) -> float:
+    """A float as it is, for it may know how it was made; an integer as a float."""
+    return value if isinstance(value, float) else float(value)
+
+
+def log10(value: float) -> float:
+    """The logarithm. Raises ValueError unless above zero."""
+    return value.log10() if isinstance(value, Traced) else math.log10(value)
 
 
 def node_of(value: float) -> Node:
@@ -192,4 +235,18 @@ def evaluate(form: Node, cells: Floats, constants: Floats) -> Floats:
         return np.negative(values[0])
     if form.symbol == "round":
         return np.round(values[0])
-    return np.asarray(_BINARY[form.symbol](*values), np.float64)
+    if form.symbol in _SCALAR:
+        return _one_by_one(_SCALAR[form.symbol], values)
+    return np.asarray(reduce(_BINARY[form.symbol], values), np.float64)
+
+
+def _one_by_one(function: Callable[..., object], values: Sequence[Floats]) -> Floats:
+    found = np.full(len(values[0]), np.nan)
+    for at, operands in enumerate(zip(*(value.tolist() for value in values), strict=True)):
+        try:
+            result = function(*operands)
+        except (ArithmeticError, ValueError):
+            continue
+        if isinstance(result, float):
+            found[at] = result
+    return found
