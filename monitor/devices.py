@@ -102,7 +102,7 @@ class SnmpCodec(Protocol):
 class SnmpScrape:
     """One reading of one device for `/snmp`. `kind` and `fields` are its credential (monitor.credentials).
 
-    `auth` names an auth of a module file to use instead; `budget` is in seconds for all of it.
+    `auth` names an auth of a module file to use instead; `budget`: no request is sent after so many seconds.
     """
 
     address: str
@@ -111,7 +111,7 @@ class SnmpScrape:
     kind: str = ""
     fields: Mapping[str, str] = field(default_factory=dict, repr=False)
     auth: str = ""
-    budget: float = 50.0
+    budget: float = 38.0
 
 
 class SnmpExposition(Protocol):

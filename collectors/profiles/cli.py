@@ -106,6 +106,12 @@ def test_profiles(names: Sequence[str], folder: str | None, write: bool, as_json
     one differs or lacks its walk.
     """
     trials = list(_trials(names, folder))
+    if not trials:
+        raise InputError(
+            "no profile to test: walks of ours are in the source tree, there is no own folder",
+            hint="name a file, or set `profiles`",
+            zh="没有可测试的设备画像：自带画像的录制数据只在源码中，也未设置自有画像目录；请指定文件或设置 profiles",
+        )
     outcomes = [_try(trial, write=write) for trial in trials]
     if as_json:
         found = [{"profile": o.name, "ok": not o.problems, "problems": list(o.problems)} for o in outcomes]

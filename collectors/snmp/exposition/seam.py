@@ -66,7 +66,7 @@ class Exposition:
                 scrape.address,
                 scrape.port,
                 credential,
-                timeout=min(module.timeout, scrape.budget),
+                timeout=min(module.timeout, scrape.budget / 2),
                 retries=0,
                 clock=self._clock,
             )
