@@ -38,6 +38,11 @@ SHIPPED = load_profiles()
         ("1.3.6.1.4.1.2011.2.321.1", "Huawei USG6000", "", "huawei-usg"),
         ("1.3.6.1.4.1.9.1.2115", "Cisco Adaptive Security Appliance Version 9", "", "cisco-asa"),
         ("1.3.6.1.4.1.9.12.3.1.3.1", "Cisco NX-OS(tm) n9000", "", "cisco-nxos"),
+        ("1.3.6.1.4.1.30803", "Netentsec NGFW", "", "netentsec"),
+        ("1.3.6.1.4.1.30803", "Vyatta VC6.6R1", "", "vyatta"),
+        ("1.3.6.1.4.19849", "NSFOCUS-OSMS", "", "nsfocus"),
+        ("1.3.6.1.4.1.8072.3.2.10", "Linux gw", "1.3.6.1.4.1.2620.1.6.4.1.0", "checkpoint-gaia"),
+        ("1.3.6.1.4.1.8072.3.2.10", "Linux lb", "1.3.6.1.4.1.3375.2.1.4.2.0", "f5-bigip"),
         ("1.3.6.1.4.1.25506.1.578", "", "", "h3c-comware"),
         ("1.3.6.1.4.1.8072.3.2.10", "Linux a", "", "linux-netsnmp"),
         ("1.3.6.1.4.1.8072.3.2.10", "Linux a", "1.3.6.1.4.1.6574.1.5.1.0", "synology-dsm"),
@@ -339,3 +344,42 @@ def test_identity_can_be_translated(tmp_path: Path) -> None:
 def test_numbers_with_units(text: str, number: float | None) -> None:
     found = number_of((ber.OCTET_STRING, text.encode()))
     assert found == (None if number is None else pytest.approx(number))
+
+
+@pytest.mark.parametrize(
+    ("oid", "vendor"), [("1.3.6.1.4.1.39165.1.6", "Hikvision"), ("1.3.6.1.4.1.99999", None)]
+)
+def test_a_maker_is_told_by_the_enterprise_number(oid: str, vendor: str | None) -> None:
+    asked = {encode_oid("1.3.6.1.2.1.1.2.0"): (ber.OBJECT_ID, encode_oid(oid))}
+    assert read_identity(SHIPPED["generic"], asked, {}).get("vendor") == vendor
+
+
+def test_every_network_vendor_of_a_hospital_has_a_profile() -> None:
+    makers = {source.value for profile in SHIPPED.values() for source in profile.identity.get("vendor", ())}
+    assert makers >= {
+        *(
+            "Huawei",
+            "H3C",
+            "HPE",
+            "Ruijie",
+            "ZTE",
+            "Maipu",
+            "Digital China",
+            "Cisco",
+            "Juniper",
+            "Aruba",
+            "Fortinet",
+        ),
+        *(
+            "Palo Alto",
+            "Check Point",
+            "Hillstone",
+            "Sangfor",
+            "TopSec",
+            "Venustech",
+            "NSFOCUS",
+            "DPtech",
+            "Netentsec",
+        ),
+        *("Legendsec", "F5", "Brocade"),
+    }
