@@ -124,7 +124,9 @@ class DiscoveryCompanion:
             )
         except InputError as error:
             self._finish(
-                order, Progress(0, 0, 0, 0, 0.0, None, 0), Ending("failed", "input", error.message, error.zh)
+                order,
+                Progress(0, 0, 0, 0, 0.0, None, 0, 0),
+                Ending("failed", "input", error.message, error.zh),
             )
             return
         log.info("scan begins", scan=order.id, site=order.site, addresses=wanted.count, resumed_at=start.mark)
@@ -132,7 +134,7 @@ class DiscoveryCompanion:
 
         def note(progress: Progress) -> None:
             age = start.age + self._host.clock.monotonic() - began
-            self._journal.note(order.key, Start(progress.mark, progress.found, progress.packets, age))
+            self._journal.note(order.key, Start(progress.mark, progress.kept, progress.packets, age))
             self._tell_now_and_then(order, progress)
 
         try:

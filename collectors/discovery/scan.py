@@ -32,7 +32,8 @@ _log = structlog.get_logger(__name__)
 @dataclass(frozen=True, slots=True)
 class Progress:
     """How far a scan is. `speed` in addresses a second, `eta` in seconds, None when it cannot be told yet.
-    `mark`: every address before this place is done, where the scan may be taken up again.
+    `mark`: every address before this place is done, where the scan may be taken up again; `kept` of what was found
+    lies before it.
     """
 
     done: int
@@ -42,6 +43,7 @@ class Progress:
     speed: float
     eta: int | None
     mark: int
+    kept: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,9 @@ class Ending:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Where a scan is taken up: the mark of its last progress, what it had found and sent, its age in seconds."""
+    """Where a scan is taken up: the mark of its last progress, what it had found before that, its packets and its age
+    in seconds.
+    """
 
     mark: int = 0
     found: int = 0
@@ -109,7 +113,7 @@ class Scan:
             profiles, order.port, order.timeout, order.retries, self._pace, clock, stop
         )
         self._read: queue.SimpleQueue[tuple[Answer, Future[Find | None]]] = queue.SimpleQueue()
-        self._found = start.found
+        self._found: list[int] = []  # places of the addresses
 
     def progress(self) -> Progress:
         """How far it is now."""
@@ -118,7 +122,17 @@ class Scan:
         speed = (done - self._start.mark) / spent if spent > 0 else 0.0
         eta = round((total - done) / speed) if speed > 0 else None
         packets = self._start.packets + self._pace.taken
-        return Progress(done, total, self._found, packets, round(speed, 1), eta, self._planner.mark)
+        mark = self._planner.mark
+        return Progress(
+            done=done,
+            total=total,
+            found=self._start.found + len(self._found),
+            packets=packets,
+            speed=round(speed, 1),
+            eta=eta,
+            mark=mark,
+            kept=self._start.found + sum(number < mark for number in self._found),
+        )
 
     def run(self, on_find: Callable[[Find], None], on_progress: Callable[[Progress], None]) -> Ending:
         """Scan until done, stopped or out of time. Both callbacks are called in the calling thread."""
@@ -200,7 +214,7 @@ class Scan:
             if self._stop.is_set() and (find is None or find.problems):
                 continue  # cut off while it was read: not done, and read again when the scan is taken up
             if find is not None:
-                self._found += 1
+                self._found.append(answer.asked.number)
                 on_find(find)
             if find is None and answer.kind is Kind.ENGINE:
                 self._planner.resume(address)

@@ -185,12 +185,12 @@ def test_a_scan_can_be_stopped_and_taken_up(profiles: Mapping[str, Profile]) -> 
         assert 0 <= before.mark < 20
         street.heard.clear()
         order = replace(order, rate=1000.0)
-        _, rest, progress = scan(profiles, order, start=Start(before.mark, before.found, before.packets, 1.0))
+        _, rest, progress = scan(profiles, order, start=Start(before.mark, before.kept, before.packets, 1.0))
         first = min(int(address.rpartition(".")[2]) for _, address, _ in street.heard)
     assert first == before.mark + 1  # what was done is not asked again
     assert {f.address for f in finds} | {f.address for f in rest} == set(houses)
     assert progress.packets > before.packets
-    assert progress.done == 20
+    assert (progress.done, progress.found, progress.kept) == (20, 20, 20)
 
 
 def test_a_scan_ends_when_its_time_is_over(profiles: Mapping[str, Profile]) -> None:
