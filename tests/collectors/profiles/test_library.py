@@ -11,7 +11,13 @@ from structlog.testing import capture_logs
 
 from collectors.interface import Credential
 from collectors.pollers import build_pollers
-from collectors.profiles.library import Library, load_library, load_module_files
+from collectors.profiles.library import (
+    SHIPPED,
+    SHIPPED_MODULES,
+    Library,
+    load_library,
+    load_module_files,
+)
 from collectors.profiles.lint import lint
 from collectors.profiles.loader import load_profiles
 from collectors.profiles.recording import parse_recording
@@ -196,3 +202,10 @@ def test_zhishou_poll_takes_a_folder(tmp_path: Path) -> None:
     assert "bad.yml" in done.stderr
     assert json.loads(named.stdout)["samples"] == 3
     assert isinstance(missing.exception, InputError)
+
+
+def test_our_own_profiles_pass_lint() -> None:
+    ours = load_library()
+    found = [str(finding) for path in sorted(SHIPPED.glob("*.yml")) for finding in lint(path, ours)]
+    assert found == []
+    assert lint(SHIPPED_MODULES, ours) == []
