@@ -219,11 +219,9 @@ def _managed(columns: Columns, column: Oid, width: int) -> dict[Index, tuple[str
     """Management addresses by row of the neighbour: the index goes on with family, length, address."""
     found: dict[Index, list[str]] = {}
     for index, _ in _indexed(columns.get(column, {})):
-        row, rest = index[:width], index[width:]
-        if len(rest) > 2 and rest[1] == len(rest) - 2 and max(rest) < 256 and rest[0] in {1, 2}:
-            address = address_of(bytes(rest[2:]))
-            if address and len(found.setdefault(row, [])) < 8:
-                found[row].append(address)
+        row, address = index[:width], _address_in(index[width:])
+        if address and len(found.setdefault(row, [])) < 8:
+            found[row].append(address)
     return {row: tuple(addresses) for row, addresses in found.items()}
 
 
@@ -264,9 +262,8 @@ def _arp(columns: Columns) -> list[tuple[str, str, int]]:
         if len(index) == 5 and max(index[1:]) < 256:
             found[address_of(bytes(index[1:])), index[0]] = mac_of(_octets(value))
     for index, value in _indexed(columns.get(tables.ARP_V6, {})):
-        # ifIndex, family 1 | 2 (3 and 4 end with a zone), length, address
-        if len(index) > 3 and index[1] in {1, 2} and index[2] == len(index) - 3 and max(index[3:]) < 256:
-            found[address_of(bytes(index[3:])), index[0]] = mac_of(_octets(value))
+        if address := _address_in(index[1:]):
+            found[address, index[0]] = mac_of(_octets(value))
     return sorted((address, mac, port) for (address, port), mac in found.items() if address and mac)
 
 
@@ -276,8 +273,7 @@ def _own_addresses(columns: Columns) -> tuple[str, ...]:
         if len(index) == 4 and max(index) < 256:
             found.add(address_of(bytes(index)))
     for index, _ in _indexed(columns.get(tables.OWN_ADDRESS_V6, {})):
-        if len(index) > 2 and index[0] in {1, 2} and index[1] == len(index) - 2 and max(index[2:]) < 256:
-            found.add(address_of(bytes(index[2:])))
+        found.add(_address_in(index))
     own = [
         a for a in found if a and not ipaddress.ip_address(a).is_link_local and a not in {"127.0.0.1", "::1"}
     ]
@@ -332,6 +328,13 @@ def _indexed(column: Mapping[bytes, Typed]) -> Iterator[tuple[Index, Typed]]:
 
 def _cell(columns: Columns, column: Oid, index: Index) -> Typed | None:
     return columns.get(column, {}).get(encode_index(index))
+
+
+def _address_in(index: Index) -> str:
+    """Family (1 or 2; 3 and 4 end with a zone), length, address; Cisco's ASA leaves out the length."""
+    size = {1: 4, 2: 16}.get(index[0], 0) if index else 0
+    octets = index[2:] if len(index) == size + 2 and index[1] == size else index[1:]
+    return address_of(bytes(octets)) if size and len(octets) == size and max(octets) < 256 else ""
 
 
 def _texts(columns: Columns, column: Oid) -> dict[int, str]:

@@ -133,6 +133,22 @@ def test_a_local_port_is_found_by_name_description_bridge_port_or_number() -> No
     assert port(7, b"strange", number=99) == (0, "strange")
 
 
+def test_an_address_without_its_length_is_read_and_one_with_a_zone_is_not() -> None:
+    base = "1.3.6.1.2.1.4.35.1.4.5"
+    table = [
+        rows.text(f"{base}.1.10.0.0.33", rows.HOST),
+        rows.text(f"{base}.1.4.10.0.0.34", rows.HOST),
+        rows.text(f"{base}.3.8.10.0.0.35.0.0.0.1", rows.HOST),
+        rows.text(f"{base}.1.5.10.0.0.36.1", rows.HOST),
+        rows.text(f"{base}.1.4.10.0.0.300", rows.HOST),
+        rows.text(f"{base}.1.4.10.0.0.37", b"\xff" * 6),
+    ]
+    assert facts_of({}, columns_of(*table), 1).arp == (
+        ("10.0.0.33", rows.HOST.hex(), 5),
+        ("10.0.0.34", rows.HOST.hex(), 5),
+    )
+
+
 def test_a_crowded_table_keeps_small_ports_whole_and_samples_alike() -> None:
     crowd = [f"{number:012x}" for number in range(2, 10_002, 2)]
     first = kept_fairly({1: crowd, 2: ["aa" * 6], 3: ["bb" * 6, "cc" * 6]})
