@@ -71,7 +71,7 @@ class Register:
         self._by_serial: dict[str, DeviceId] = {}
         self._serials: dict[DeviceId, str] = {}
         for device in devices:
-            self._by_address.setdefault(device.address, []).append(device)
+            self._by_address.setdefault(_plain_address(device.address), []).append(device)
             serial = plain_serial(serials.get(device.id, "") or device.serial)
             if serial:
                 self._serials[device.id] = serial
@@ -116,6 +116,14 @@ def fingerprint(find: Find) -> str:
     return "\n".join(
         (plain_serial(find.serial), find.sys_object_id, find.sys_name, find.vendor, find.hardware)
     )
+
+
+def _plain_address(text: str) -> str:
+    """An address in the one form finds have it in; a host name as it is."""
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        return text
 
 
 def _reachable(text: str) -> bool:

@@ -81,6 +81,7 @@ class Scans:
             "credentials": ", ".join(names),
             "port": port,
             "rate": rate,
+            "origin": origin,
         }
         self._audit.record(actor, "discovery.scan", site, detail)
         return number
@@ -198,21 +199,26 @@ class Scans:
     # -- for the core -----------------------------------------------------------------------------------------
 
     def orders(self, sites: Collection[str]) -> Sequence[ScanOrder]:
-        """The open scans of these sites, oldest first, as their collector is told."""
+        """The open scans of these sites, oldest first, as their collector is told; a credential that was withdrawn
+        from a site since is not handed out any more.
+        """
         wanted = select(ScanRow).where(ScanRow.state.in_(OPEN)).order_by(ScanRow.id)
         with self._database.session() as session:
+            rows = [row for row in session.scalars(wanted) if row.site in sites]
+            allowed = {
+                site: {name for name, _ in self._grants.names(site)} for site in {row.site for row in rows}
+            }
             return [
                 ScanOrder(
                     id=row.id,
                     site=SiteId(row.site),
                     ranges=tuple(json.loads(row.ranges)),
-                    credentials=tuple(json.loads(row.credentials)),
+                    credentials=tuple(n for n in json.loads(row.credentials) if n in allowed[row.site]),
                     port=row.port,
                     rate=row.rate,
                     created_at=row.created_at,
                 )
-                for row in session.scalars(wanted)
-                if row.site in sites
+                for row in rows
             ]
 
     def hear(self, event: Event) -> None:
@@ -220,14 +226,11 @@ class Scans:
         at, now = _int(event.get("@timestamp")), self._clock.now_ms()
         with self._database.session() as session:
             row = session.get(ScanRow, _int(event.get("zhishou.scan")))
-            if (
-                row is None
-                or row.site != event.get("zhishou.site")
-                or at < row.told_at
-                or row.state == "done"
-            ):
+            if row is None or row.site != event.get("zhishou.site") or row.state == "done":
                 return
-            row.told_at, row.heard_at = at, now
+            if at < row.told_at and event.get("zhishou.state") not in OVER:
+                return  # late; an end counts even from a clock that was set back
+            row.told_at, row.heard_at = max(at, row.told_at), now
             row.started_at = row.started_at or min(at, now)
             for name in ("done", "found", "packets"):
                 setattr(row, name, max(0, _int(event.get(f"zhishou.{name}"))))

@@ -92,6 +92,12 @@ def test_what_is_in_the_inventory_is_known(known: Device, read: dict[str, str], 
     assert Register([known], serials).device_of(CORE) == found
 
 
+def test_an_ipv6_address_is_known_however_it_is_written() -> None:
+    find = replace(BARE, address="fd00::a")
+    assert Register([device("D6", "FD00:0:0::000A")], {}).device_of(find) == "D6"
+    assert Register([device("D6", "host.example")], {}).device_of(find) is None
+
+
 def test_placeholders_are_no_serial_numbers() -> None:
     for text in ("", "000000000", "Unknown", "N/A", "To be filled by O.E.M", "abc", "xxxxxx"):
         assert plain_serial(text) == "", text

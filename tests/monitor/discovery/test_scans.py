@@ -103,6 +103,21 @@ def test_a_site_without_credentials_needs_one_released(discovery: Discovery, aud
         discovery.grants.release(WHOLE_CITY, "H003", "shell", "sec")
 
 
+def test_a_withdrawn_credential_is_not_handed_out_any_more(discovery: Discovery) -> None:
+    discovery.grants.release(WHOLE_CITY, "H001", "ops", "sec")
+    discovery.scans.start(WHOLE_CITY, "H001", ["10.0.0.0/24"], "wang")
+    assert discovery.scans.orders({"H001"})[0].credentials == ("ops", "ro")
+    discovery.grants.withdraw(WHOLE_CITY, "H001", "ops", "sec")
+    assert discovery.scans.orders({"H001"})[0].credentials == ("ro",)
+
+
+def test_an_end_told_by_a_clock_that_was_set_back_counts(discovery: Discovery) -> None:
+    number = discovery.scans.start(H001, "H001", ["10.0.0.0/24"], "wang")
+    discovery.scans.hear(progress(number))
+    discovery.scans.hear(progress(number, "done", at=NOON - 60_000, done=254))
+    assert discovery.scans.get(H001, number).state == "done"
+
+
 def test_nobody_reaches_beyond_his_sites(discovery: Discovery) -> None:
     number = discovery.scans.start(H001, "H001", ["10.0.0.1"], "wang")
     kept = discovery.scans.keep_range(H001, "H001", ["10.0.0.1"], "wang")
