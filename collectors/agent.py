@@ -87,6 +87,13 @@ def tasks_of(assignment: Assignment) -> list[Task]:
     return [task for task in tasks if task.interval > 0]
 
 
+def _by_device(tasks: Sequence[Task]) -> Mapping[DeviceId, Sequence[Task]]:
+    found: dict[DeviceId, list[Task]] = {}
+    for task in tasks:
+        found.setdefault(task.device, []).append(task)
+    return found
+
+
 class FleetHold(Protocol):
     """The SNMP devices polled in a batch (collectors.snmp.batch.process)."""
 
@@ -129,6 +136,7 @@ class Agent:
         self._changed = threading.Condition()
         self._devices: dict[DeviceId, Device] = {}
         self._tasks: frozenset[Task] = frozenset()
+        self._tasks_by_device: Mapping[DeviceId, Sequence[Task]] = {}
         self._regions: Mapping[str, str] = {}
         self._credentials: Mapping[str, Credential] = {}
         self._stopping = threading.Event()
@@ -212,6 +220,7 @@ class Agent:
             self._regions = {str(site): region for site, region in assignment.regions.items()}
             self._credentials = assignment.credentials
             before, self._tasks = self._tasks, frozenset(tasks)
+            self._tasks_by_device = _by_device(tasks)
             ours = [task for task in tasks if self._fleet is None or task.module != SNMP]
             self._timetable.replace(ours, self._clock.monotonic())
             left = {(task.device, task.module) for task in tasks}
@@ -374,9 +383,11 @@ class Agent:
             if device not in self._devices or now - self._asked_at.get(device, -math.inf) < ASK_AGAIN_SECONDS:
                 return False
             self._asked_at[device] = now
-            tasks = [task for task in self._tasks if task.device == device and task.module in {SNMP, SSH}]
+            tasks = self._tasks_by_device.get(device, [])
         begun = False
         for task in tasks:
+            if task.module not in {SNMP, SSH}:
+                continue
             if task.module == SNMP and self._fleet is not None:
                 self._fleet.poll_soon(device)
                 begun = True
