@@ -181,6 +181,13 @@ class Scan:
             if now - told >= PROGRESS_SECONDS:
                 told = now
                 on_progress(self.progress())
+        if sweep.sent and sweep.unsent == sweep.sent:
+            return Ending(
+                "failed",
+                "network",
+                f"no datagram could be sent: {sweep.problem}",
+                f"探测包一个也发不出去：{sweep.problem}，请检查采集器的网络和路由",
+            )
         return Ending("done")
 
     def _hand_over(self, answer: Answer, readers: ThreadPoolExecutor) -> None:

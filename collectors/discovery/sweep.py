@@ -40,7 +40,9 @@ class Answer:
 
 
 class Sweep:
-    """Sends what a planner says and matches what comes back. `credentials` are those of its v1 and v2c steps."""
+    """Sends what a planner says and matches what comes back. `credentials` are those of its v1 and v2c steps. Of all
+    datagrams `sent`, `unsent` never left this machine, the last for `problem`.
+    """
 
     def __init__(
         self, planner: Planner, credentials: Mapping[str, Credential], port: int, *, families: frozenset[int]
@@ -50,8 +52,9 @@ class Sweep:
         self._port = port
         self._sockets: dict[int, socket.socket] = {}
         self._poll = select.poll()
+        self.sent = 0
         self.unsent = 0
-        self.strays = 0
+        self.problem = ""
         try:
             for family in families:
                 opened = socket.socket(socket.AF_INET if family == 4 else socket.AF_INET6, socket.SOCK_DGRAM)
@@ -73,8 +76,10 @@ class Sweep:
             except OSError as error:
                 # No route, a full buffer: as good as lost on the way; it is tried again like any lost datagram.
                 self.unsent += 1
+                self.problem = str(error)
                 _log.debug("a datagram was not sent", address=made.address, reason=str(error))
             sent += 1
+        self.sent += sent
         return sent
 
     def receive(self, seconds: float) -> Iterator[Answer]:
@@ -90,9 +95,7 @@ class Sweep:
                     _log.debug("no datagram", reason=str(error))
                     continue
                 answer = self._match(data, sender[0], sender[1])
-                if answer is None:
-                    self.strays += 1
-                else:
+                if answer is not None:
                     yield answer
 
     def close(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from collections import Counter
@@ -208,6 +209,19 @@ def test_without_credentials_nothing_is_sent(profiles: Mapping[str, Profile]) ->
         assert street.heard == []
     assert (ending.state, ending.code, progress.packets) == ("failed", "no-credential", 0)
     assert ending.zh
+
+
+def test_a_network_that_takes_nothing_is_a_failure_and_not_an_empty_range(
+    profiles: Mapping[str, Profile], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Cut(socket.socket):
+        def sendto(self, *_: object) -> int:
+            raise OSError(101, "Network is unreachable")
+
+    monkeypatch.setattr("collectors.discovery.sweep.socket.socket", Cut)
+    ending, finds, _ = scan(profiles, ORDER)
+    assert (ending.state, ending.code, finds) == ("failed", "network", [])
+    assert "unreachable" in ending.message
 
 
 def test_too_much_is_refused_before_a_datagram(profiles: Mapping[str, Profile]) -> None:
