@@ -13,7 +13,7 @@ from typing import Final
 
 import structlog
 
-from collectors.interface import Credential, PollError, PollResult, Reading
+from collectors.interface import Credential, PollError, PollResult
 from collectors.profiles.identify import columns_needed, read_identity, scalars_needed
 from collectors.profiles.match import best_match
 from collectors.profiles.profile import Module, Profile
@@ -152,6 +152,7 @@ class SnmpPoller:
             **known.identity,
             "sys_name": text_of(system[SYS_NAME]) if SYS_NAME in system else "",
             "sys_object_id": dotted(known.sys_object_id) if known.sys_object_id else "",
+            "sys_descr": known.sys_descr,
             "profile": known.profile.name,
             "profile_revision": self._revisions.get(known.profile.name, ""),
         }
