@@ -18,7 +18,16 @@ auths:
 modules:
   who:
     get: [1.3.6.1.2.1.1.5.0]
-    metrics: [{name: sysName, oid: 1.3.6.1.2.1.1.5, type: DisplayString, help: name}]
+    walk: [1.3.6.1.2.1.2.2.1.2, 1.3.6.1.2.1.2.2.1.7]
+    metrics:
+    - {name: sysName, oid: 1.3.6.1.2.1.1.5, type: DisplayString, help: name}
+    - name: port
+      oid: 1.3.6.1.2.1.2.2.1.7
+      type: EnumAsStateSet
+      help: state
+      indexes: [{labelname: ifIndex, type: gauge}]
+      lookups: [{labels: [ifIndex], labelname: ifDescr, oid: 1.3.6.1.2.1.2.2.1.2, type: DisplayString}]
+      enum_values: {1: up, 2: down}
 """
 
 
@@ -66,7 +75,7 @@ def test_prometheus_scrapes_through_the_console(product: tuple[Product, Loopback
     assert 'ifOperStatus{ifAlias="",ifDescr="lo",ifIndex="1",ifName="lo"} 1\n' in text
     assert "\nsnmp_scrape_pdus_returned " in text
     assert ask(running, "target=SRV&module=who&auth=from_file")[1].startswith(
-        "# HELP snmp_scrape_duration_seconds "
+        "# HELP port state (EnumAsStateSet)\n"
     )
     assert 'sysName{sysName="loopback-snmpd"} 1\n' in ask(running, "target=SRV&module=who")[1]
     assert ask(running, "target=SRV&module=nothing") == (400, "Unknown module 'nothing'\n")
@@ -82,3 +91,5 @@ def test_a_module_of_the_operators_file_is_polled_as_a_profile(
     running.wait(lambda: running.query('sysName{device="SRV"}'), 60, "readings of the module arrive")
     ((labels, value),) = running.query('sysName{device="SRV"}')
     assert (labels["sysName"], value) == ("loopback-snmpd", 1)
+    states = running.query('port{device="SRV",ifDescr="lo",ifIndex="1"}')
+    assert {(labels["port"], value) for labels, value in states} == {("up", 1.0), ("down", 0.0)}
