@@ -18,8 +18,10 @@ from dashboards.titles import title_here
 from dashboards.topology.layout import Band
 from dashboards.topology.maps import SiteMap, drawing_of, kept_map, site_map, topology_statuses
 from dashboards.topology.marks import (
+    BUSY,
     CONFIDENCE_WORDS,
     CONFLICT_WORDS,
+    FULL,
     KIND_WORDS,
     LINK_WORDS,
     NODE_WORDS,
@@ -148,6 +150,7 @@ def site(site_id: str) -> ResponseReturnValue:
         summary=summary(shown, marks),
         listed=listed,
         drawing=None if listed else drawing_of(shown),
+        cut_last=lambda lines: sorted(lines, key=lambda line: marks.links[line.link].state == "down"),
         links=_links(shown, marks, lit),
         strangers=_strangers(shown, lit),
         listing=make_listing(_links(shown, marks, lit), _LINK_SORTS, "state") if listed else None,
@@ -258,7 +261,7 @@ def _weight(mark: LinkMark) -> str:
     """How heavily a link is drawn."""
     if mark.state != "up" or mark.load is None:
         return "w0"
-    return "w2" if mark.load >= 0.8 else "w1" if mark.load >= 0.5 else "w0"
+    return "w2" if mark.load >= FULL else "w1" if mark.load >= BUSY else "w0"
 
 
 def _site_rows(sites: Sequence[Site]) -> list[SiteRow]:

@@ -161,6 +161,7 @@ addEventListener('DOMContentLoaded', () => {
         if (!el) continue;
         el.classList.remove('up', 'down', 'reserve', 'unknown', 'w0', 'w1', 'w2');
         el.classList.add(state, weight);
+        if (state === 'down' && el !== el.parentNode.lastElementChild) el.parentNode.append(el); // on top of what shares its way
         el.querySelector('.load').textContent = weight === 'w0' ? '' : load;
         const title = el.querySelector('title').textContent;
         word(el, `${title.slice(0, Math.max(title.lastIndexOf('\uff1a'), title.lastIndexOf(': ')))}: ${said} ${load}`);

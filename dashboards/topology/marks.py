@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import structlog
+from flask import current_app
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 
@@ -23,6 +25,8 @@ log = structlog.get_logger(__name__)
 
 UP, DOWN = 1.0, 2.0
 BUSY, FULL = 0.5, 0.8
+FRESH_SECONDS = 2.0
+_NAME = "zhishou-map-ports"
 CONFIDENCE_WORDS = {
     Confidence.CONFIRMED: _l("两端确认"),
     Confidence.ONE_SIDED: _l("仅一端可见"),
@@ -165,6 +169,15 @@ def _is_old(link: Link, asked: Mapping[str, int], now_ms: int) -> bool:
 
 
 def _ports(site: str) -> _Ports:
+    """The ports of a site, asked for by everybody's pages together once in FRESH_SECONDS."""
+    kept: dict[str, tuple[float, _Ports]] = current_app.extensions.setdefault(_NAME, {})
+    found = kept.get(site)
+    if found is None or time.monotonic() - found[0] > FRESH_SECONDS:
+        kept[site] = found = (time.monotonic(), _ask_ports(site))
+    return found[1]
+
+
+def _ask_ports(site: str) -> _Ports:
     at = f"site={quote(site)}"
     speed = f"({_selected('ifHighSpeed', at)} * 1000000 > 0)"
     loads = [
