@@ -18,6 +18,7 @@ from collectors.enrich import SNMP
 from collectors.outbox import Outbox
 from collectors.pollers import build_pollers
 from collectors.snmp.batch.process import FleetOptions, SnmpProcess
+from collectors.snmp.batch.targets import Limits
 from collectors.snmp.cli import poll
 from collectors.telemetry import CollectorMetrics
 from collectors.uplink import CoreClient
@@ -30,6 +31,8 @@ from monitor.vault import load_vault
 __all__ = ["collect", "poll"]
 MEBIBYTE = 1 << 20
 COMPANIONS = "zhishou.companions"
+# Thousands may be silent at once, each with a request waiting for its timeout; a site's lines are not to be filled.
+LIMITS = Limits(flying=4096, site_rate=1000.0)
 log = structlog.get_logger(__name__)
 
 
@@ -83,7 +86,7 @@ def collect(
     pollers = build_pollers(clock, ca_file=ca_file, profiles=settings.profiles, leave_out={SNMP})
     metrics = CollectorMetrics(registry)
     agent = Agent(options, client, source, pollers, outbox, clock, metrics)
-    fleet = FleetOptions(settings.profiles, settings.log_level)
+    fleet = FleetOptions(settings.profiles, settings.log_level, limits=LIMITS)
     agent.batch(SnmpProcess(fleet, agent, metrics.show_fleet))
     agent.accompany([entry.load()(agent, settings, registry) for entry in entry_points(group=COMPANIONS)])
     _serve(agent, registry, own_page)
