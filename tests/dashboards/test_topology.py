@@ -12,11 +12,13 @@ from flask.testing import FlaskClient
 
 from dashboards.backend import Backend
 from monitor.clock import ManualClock
+from monitor.database import Database
 from monitor.directory import ModuleStatus
 from monitor.identity.roles import Role
 from monitor.metrics.client import Sample
 from monitor.model import Device, DeviceId, Inventory, Kind, SiteId, SnmpAccess
 from monitor.topology.facts import Facts, Neighbour, Port, to_detail
+from rules.alerting.tables import AlertRow
 from tests.dashboards.metrics import NoMetrics
 
 CORE, ACCESS, FAR = "H001-SW-1", "H001-ACC-1", "H002-SW-1"
@@ -226,6 +228,23 @@ def test_the_api_gives_the_graph_with_an_etag(operator: FlaskClient) -> None:
     )  # fmt: skip
     again = operator.get("/api/v1/topology?site=H001", headers={"If-None-Match": answer.headers["ETag"]})
     assert again.status_code == 304
+
+
+def test_a_root_cause_and_what_it_explains_are_marked(
+    campus: Backend, operator: FlaskClient, database: Database
+) -> None:
+    with database.session() as session:
+        under = session.get(AlertRow, 2)
+        assert under is not None
+        under.root_id, under.device = 1, ACCESS
+    nodes = operator.get("/topology/H001/state").get_json()["nodes"]
+    assert (nodes[CORE][3], nodes[ACCESS][3], nodes["H001-ACC-2"][3]) == ("root", "hit", "")
+    page = operator.get("/topology/H001").text
+    assert f'critical is-root" href="/topology/H001?sel={CORE}"' in page
+    assert "根因 1 处" in page
+    assert "受根因影响" in operator.get(f"/topology/H001/panel?sel={ACCESS}").text
+    lit = operator.get("/topology/H001?show=trouble").text
+    assert f'is-hit" href="/topology/H001?sel={ACCESS}"' in lit
 
 
 def test_a_hostile_detail_is_no_failure(
