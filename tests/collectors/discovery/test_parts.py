@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyasn1.codec.ber import decoder
 from pysnmp.proto.mpmod.rfc3412 import SNMPv3Message
@@ -63,6 +63,7 @@ def test_what_is_no_report_is_refused(data: bytes) -> None:
         parse_report(data)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=120), st.integers(0, 100), st.integers(0, 255))
 def test_no_bytes_break_the_parser(tail: bytes, at: int, octet: int) -> None:
     bent = bytearray(report(9))

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collectors.discovery.pace import Pace
@@ -169,6 +169,7 @@ def test_ids_never_collide_in_flight() -> None:
     assert len({t.request_id for t in tried if t is not None}) == 3
 
 
+@settings(deadline=None)
 @given(
     st.integers(1, 40),
     st.sets(st.integers(1, 40)),

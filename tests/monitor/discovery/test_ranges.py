@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.discovery.ranges import MAX_ADDRESSES, Ranges, parse_ranges, split_ranges
@@ -68,6 +68,7 @@ def test_what_is_refused_is_named_in_both_languages(text: str, named: str) -> No
     assert any("\u4e00" <= character <= "\u9fff" for character in caught.value.zh)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(PUBLIC, st.integers(0, 600)), min_size=1, max_size=12))
 def test_every_address_once_in_order_and_contained(parts: list[tuple[int, int]]) -> None:
     texts = [f"{ipaddress.IPv4Address(a)}-{ipaddress.IPv4Address(a + n)}" for a, n in parts]
@@ -81,6 +82,7 @@ def test_every_address_once_in_order_and_contained(parts: list[tuple[int, int]])
         assert (str(ipaddress.IPv4Address(a + n + 1)) in ranges) == (a + n + 1 in wanted)
 
 
+@settings(deadline=None)
 @given(st.text(max_size=60))
 def test_no_text_does_anything_but_parse_or_be_refused(text: str) -> None:
     try:
