@@ -7,6 +7,7 @@ another shape than the usual one goes to the full decoder at once, so the result
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from collectors.snmp.ber import (
@@ -112,17 +113,25 @@ def trap_name(rest: bytes) -> bytes:
     """
     if rest[2:14] == _TRAP_OID_NAME and len(rest) >= 16:
         return rest[16 : 16 + rest[15]]
-    if rest[:1] != b"\x06":
+    parts = _elements(rest, (OBJECT_ID, IP_ADDRESS, INTEGER, INTEGER))
+    if parts is None:
         return b""
-    at = 2 + rest[1]
-    enterprise = rest[2:at]
-    at += 2 + rest[at + 1]
-    behind = at + 2 + rest[at + 1]
-    generic = int.from_bytes(rest[at + 2 : behind], "big")
-    if generic < 6:
-        return SNMP_TRAPS + bytes((generic + 1,))
-    specific = int.from_bytes(rest[behind + 2 : behind + 2 + rest[behind + 1]], "big")
-    return enterprise + b"\0" + encode_index((specific,))
+    enterprise, _, generic, specific = parts
+    number = int.from_bytes(generic, "big")
+    if number < 6:
+        return SNMP_TRAPS + bytes((number + 1,))
+    return enterprise + b"\0" + encode_index((int.from_bytes(specific, "big") & 0xFFFFFFFF,))
+
+
+def _elements(rest: bytes, tags: Sequence[int]) -> list[bytes] | None:
+    """The contents of elements of these tags and short lengths, one behind the other; None when they are not there."""
+    found, at = [], 0
+    for tag in tags:
+        if at + 2 > len(rest) or rest[at] != tag or at + 2 + rest[at + 1] > len(rest):
+            return None
+        found.append(rest[at + 2 : at + 2 + rest[at + 1]])
+        at += 2 + rest[at + 1]
+    return found
 
 
 def shared(trap: Trap) -> bytes:

@@ -13,6 +13,7 @@ from collectors.snmp.ber import (
     IP_ADDRESS,
     OCTET_STRING,
     VarBind,
+    encode_index,
     encode_integer,
     encode_oid,
     encode_value,
@@ -131,3 +132,12 @@ def test_an_acknowledgement_is_the_inform_as_a_response() -> None:
     )
     with pytest.raises(BerError):
         acknowledgement(link_trap(1, 1))
+
+
+def test_what_only_looks_like_an_old_trap_has_no_name() -> None:
+    """Found by fuzzing: a shared part that begins like a v1 trap's and ends in the middle of it."""
+    whole = bytes.fromhex("06022b06" "40047f000001" "020106" "02020101")
+    assert trap_name(whole) == bytes.fromhex("2b06") + b"\0" + encode_index((257,))
+    for size in range(len(whole)):
+        assert trap_name(whole[:size]) == b""
+    assert trap_name(bytes.fromhex("0608") + whole[2:]) == b""
