@@ -52,6 +52,8 @@ class Engine:
         """A device to poll with these requests, sealed by `peer` when it speaks SNMPv3. Raises OSError when its
         address is none, ValueError when a request is too long.
         """
+        if not requests:
+            raise ValueError("nothing to ask for")
         name = sockaddr(target.address, target.port)
         self._exchange.open(six=":" in target.address)
         number = self._devices.place()
@@ -69,6 +71,7 @@ class Engine:
         self._layouts.forget(self._slots.remove(int(table.first[device]), int(table.count[device])))
         self._peers.pop(device, None)
         self._exchange.short.pop(device, None)
+        self._exchange.refused.discard(device)
         table.leave(device)
 
     def first_slot(self, device: int) -> int:
@@ -78,6 +81,12 @@ class Engine:
     def fell_short(self, device: int) -> int:
         """How many varbinds a device gave when it gave fewer than it was asked for; 0 when it did not."""
         return self._exchange.short.pop(device, 0)
+
+    def was_refused(self, device: int) -> bool:
+        """Whether an SNMPv3 device answered something, since the last time this was asked, that was not believed."""
+        found = device in self._exchange.refused
+        self._exchange.refused.discard(device)
+        return found
 
     @property
     def busy(self) -> bool:
@@ -189,21 +198,25 @@ class Engine:
         self._send_again()
         waiting, flying = len(self._queue), self._exchange.flying
         room = min(self._limits.flying - flying, _SEND)
-        if not waiting or room <= 0 or (room < _SEND // 2 and room < waiting):
+        if not waiting or room <= 0 or (room < min(_SEND, self._limits.flying) // 2 and room < waiting):
             return 0
-        slots = self._queue.pop(room)
-        slots = slots[self._slots.state[slots] == QUEUED]
-        devices = self._slots.device[slots]
-        slots = self._queue.within_rate(slots, self._devices.site[devices], now)
+        # With a rate all are looked at: what one site may not send yet must not hold up the others.
+        slots = self._still_queued(self._queue.pop(waiting if self._limits.site_rate else room))
+        slots = self._queue.within_rate(slots, self._devices.site[self._slots.device[slots]], now, room)
         if not len(slots):
             return 0
-        try:
-            left = self._exchange.send(slots, self._devices.six[self._slots.device[slots]], now)
-        except OSError as error:
-            self._unsendable(int(slots[0]), error)
-            left = slots[self._slots.state[slots] == QUEUED]
+        left = self._exchange.send(slots, self._devices.six[self._slots.device[slots]], now)
+        for slot, error in self._exchange.unsendable:
+            self._unsendable(slot, error)
+        self._exchange.unsendable.clear()
         self._queue.push_front(left)
         return len(slots) - len(left)
+
+    def _still_queued(self, slots: Ints) -> Ints:
+        """Popped slots without those of polls that ended meanwhile; a slot of a poll begun since was pushed twice."""
+        slots = slots[self._slots.state[slots] == QUEUED]
+        first = np.unique(slots, return_index=True)[1]
+        return slots if len(first) == len(slots) else slots[np.sort(first)]
 
     def _unsendable(self, slot: int, error: OSError) -> None:
         device = self._slots.device[slot : slot + 1].astype(np.int64)

@@ -22,7 +22,7 @@ from collectors.snmp.batch.layouts import NO_LAYOUT, NUMBERS, REPLY_BYTES, Bools
 from collectors.snmp.batch.request import as_expected, text_numbers
 from collectors.snmp.batch.shape import Shape, read_message, read_pdu
 from collectors.snmp.batch.slots import FLYING, IDLE, LAYOUTS_KEPT, Slots
-from collectors.snmp.errors import BerError, SnmpError
+from collectors.snmp.errors import BerError, SnmpError, WrongTagError
 from collectors.snmp.usm.errors import AgainError
 
 _RECEIVE: Final = 512  # datagrams a call
@@ -72,6 +72,8 @@ class Exchange:
             int, int
         ] = {}  # devices that answer with fewer varbinds than asked for, and how many
         self.again: list[int] = []  # slots to be sent once more at once
+        self.refused: set[int] = set()  # devices of SNMPv3 an answer of which was not believed
+        self.unsendable: list[tuple[int, OSError]] = []  # slots the kernel will not send at all
         self.counts: Counter[str] = Counter()
 
     def open(self, *, six: bool) -> None:
@@ -92,8 +94,8 @@ class Exchange:
     # -- out --------------------------------------------------------------------------------------------------
 
     def send(self, slots: Ints, six: Bools, now: float) -> Ints:
-        """Send slots, `six` telling which over IPv6; the slots the kernel did not take. Raises OSError when the first
-        of one family cannot be sent at all.
+        """Send slots, `six` telling which over IPv6; the slots the kernel did not take. When it is the first of a
+        family it will never take, that one is in `unsendable`.
         """
         self._slots.stamp(slots)
         if self._peers:
@@ -102,7 +104,11 @@ class Exchange:
         for family, channel in self._channels.items():
             mine = slots if len(self._channels) == 1 else slots[six == family]
             if len(mine):
-                taken = self._send_on(channel, mine)
+                try:
+                    taken = self._send_on(channel, mine)
+                except OSError as error:
+                    self.unsendable.append((int(mine[0]), error))
+                    taken = 0
                 self._sent(mine[:taken], now)
                 left.append(mine[taken:])
         return left[0] if len(left) == 1 else np.concatenate([np.empty(0, np.int64), *left])
@@ -118,8 +124,9 @@ class Exchange:
         except OSError as error:
             if error.errno not in CANNOT_CUT:
                 raise
+            plain = channel.socket.send(outgoing.headers(slots))  # unless it is the address
             channel.cuts = False
-            return channel.socket.send(outgoing.headers(slots))
+            return plain
         return int(counts[:sent].sum())
 
     def _sent(self, slots: Ints, now: float) -> None:
@@ -200,6 +207,7 @@ class Exchange:
             return b""
         except SnmpError:  # the peer counts why
             self.counts["refused"] += 1
+            self.refused.add(int(self._slots.device[slot]))
             return b""
         at = 4 + (pdu[1] & 0x7F if pdu[1] > 0x7F else 0)
         if number != self._slots.id_of(slot) or pdu[at : at + 4] != number.to_bytes(4, "big"):
@@ -243,6 +251,7 @@ class Exchange:
             data = incoming.payloads[row, : sizes[row]].tobytes()
             try:
                 shape = read_pdu(data) if self._peer_of(slot) else read_message(data)
+                self._check_version(shape, slot)
             except (
                 BerError
             ):  # as good as lost: the request is sent again, and in the end the device is read plainly
@@ -259,6 +268,11 @@ class Exchange:
                 slots[good], self._slots.layouts[slots[good], 0], incoming.payloads.view(np.uint64), good
             )
         return Answers(slots[good], slots[np.array(odd, np.int64)])
+
+    def _check_version(self, shape: Shape, slot: int) -> None:
+        request = self._slots.request[slot]
+        if request is not None and request.version != shape.version:
+            raise WrongTagError(f"version {shape.version} where {request.version} was asked")
 
     def _learn(self, shape: Shape, slot: int) -> bool:
         """Remember another shape of a reply; False when it says something else than expected, or cannot be one."""
@@ -278,6 +292,7 @@ class Exchange:
             return False
         if request.measured:
             self._slots.cells[slot, NUMBERS : NUMBERS + len(request.measured)] = text_numbers(request, shape)
+            self._layouts.forget(self._slots.forget(slot))  # they hold other texts, which are read only here
         self._layouts.forget([self._slots.remember(slot, layout)])
         return True
 

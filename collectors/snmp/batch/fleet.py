@@ -78,6 +78,7 @@ class _Entry:
     up: bool = True
     room: Room = field(default_factory=Room)
     odd: int = 0
+    plan_at: float = 0.0
     reread_at: float = 0.0
     uptime: int = 0
     uptime_cell: int = 0
@@ -177,7 +178,8 @@ class Fleet:
         for name, (device, credential) in wanted.items():
             if name not in self._entries:
                 self._entries[name] = _Entry(device, credential)
-        tasks = [Task(d.id, MODULE, d.snmp.interval) for d, _ in devices if d.snmp is not None]
+        access = [(d.id, d.snmp.interval) for d, _ in devices if d.snmp is not None]
+        tasks = [Task(name, MODULE, interval) for name, interval in access if interval > 0]
         self._timetable.replace(tasks, self._clock.monotonic())
 
     def _begin_due(self) -> None:
@@ -229,24 +231,25 @@ class Fleet:
             columns, seconds = _only(columns, holds), seconds[holds]
             entries = [entry for entry, held in zip(entries, holds.tolist(), strict=True) if held]
         for entry in entries:
-            entry.busy, entry.up, entry.odd = False, True, 0
+            entry.busy, entry.odd = False, 0
         if entries:
             names = [entry.device.id for entry in entries]
             self._outlet.columns(at_ms, names, columns.counts, columns.values, seconds)
 
     def _went_on(self, entries: Sequence[_Entry]) -> Bools:
-        """Which devices did not restart since their last poll."""
+        """Which devices did not restart since their last poll, nor were down: the core must hear that they are back."""
         cells = np.array([entry.uptime_cell for entry in entries])
         now = self._engine.numbers.reshape(-1)[cells].tolist()
         found = np.ones(len(entries), np.bool_)
         for at, (entry, uptime) in enumerate(zip(entries, now, strict=True)):
-            found[at] = uptime >= entry.uptime
+            found[at] = uptime >= entry.uptime and entry.up
             entry.uptime = uptime
         return found
 
     def _silent(self, entry: _Entry) -> None:
-        """No answer. Whether it is down or refuses us only a plain reading of SNMPv3 can tell."""
-        if entry.credential is not None and entry.credential.kind == "snmp-v3" and entry.up:
+        """No answer. Whether it is down, or refuses us or we it, only a plain reading of SNMPv3 can tell."""
+        refused = entry.number is not None and self._engine.was_refused(entry.number)
+        if entry.credential is not None and entry.credential.kind == "snmp-v3" and (entry.up or refused):
             entry.up = False
             self._read_plainly(entry)
             return
@@ -281,10 +284,15 @@ class Fleet:
         entry.busy, entry.up = False, result.up
         if snapshot is not None:
             self._unplan(entry)
+        if snapshot is not None and self._clock.monotonic() >= entry.plan_at:
             try:
                 self._plan(entry, snapshot)
             except (ValueError, OSError) as error:
                 log.warning("a device cannot be batched", device=entry.device.id, reason=str(error))
+            except Exception:
+                # A fault met with one device's data leaves that device to plain readings, not the city without any.
+                log.exception("a device cannot be batched", device=entry.device.id)
+                self._unplan(entry)
         self._outlet.result(entry.device.id, result, entry.series)
 
     def _plan(self, entry: _Entry, snapshot: Snapshot) -> None:
@@ -294,7 +302,7 @@ class Fleet:
             entry.odd = 0
         now = self._clock.monotonic()
         if entry.room.tight:
-            entry.room = Room()
+            entry.room, entry.plan_at = Room(), now + REREAD_SECONDS
             raise ValueError("it does not answer the same twice")
         recipe = trace(snapshot.profile, snapshot.scalars, snapshot.columns, snapshot.failed)
         access, credential = entry.device.snmp, entry.credential

@@ -52,8 +52,10 @@ class SendQueue:
             self._size -= len(head)
         return taken[0] if len(taken) == 1 else np.concatenate([np.empty(0, np.int64), *taken])
 
-    def within_rate(self, slots: Ints, sites: Ints, now: float) -> Ints:
-        """Those of popped slots that their sites' budgets allow at `now` seconds; the others wait again, in order."""
+    def within_rate(self, slots: Ints, sites: Ints, now: float, most: int) -> Ints:
+        """Those of popped slots that their sites' budgets allow at `now` seconds, at most so many; the others wait
+        again, in order.
+        """
         if not self._rate:
             return slots
         self._fill(int(sites.max(initial=0)) + 1, now)
@@ -62,6 +64,7 @@ class SendQueue:
         rank = np.empty(len(slots), np.int64)
         rank[order] = np.arange(len(slots)) - np.repeat(begins, np.diff(np.append(begins, len(slots))))
         allowed = rank < np.floor(self._budget[sites])
+        allowed &= np.cumsum(allowed) <= most
         np.subtract.at(self._budget, sites[allowed], 1.0)
         self.push_front(slots[~allowed])
         return slots[allowed]

@@ -9,7 +9,7 @@ a row that came behind the last.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from collectors.snmp.batch.layouts import NUMBERS
@@ -37,6 +37,7 @@ MOST_VARBINDS: Final = 120
 LEAST_REPLY: Final = 300  # below this an agent is read plainly
 _VARBIND: Final = 8  # tags and lengths of one varbind
 _NUMBER_BYTES: Final[Mapping[int, int]] = {**dict.fromkeys(NUMERIC, 4), COUNTER64: 7}  # of a usual number
+_SEALED: Final = 120  # octets SNMPv3 takes of a reply
 _REQUEST_ROOM: Final = REQUEST_BYTES - 200  # SNMPv3's headers and the other PDU fields need the rest
 _COLUMNS: Final = 16
 _FEW: Final = 12  # a table with at most so many cells is not worth a request of its own
@@ -91,6 +92,8 @@ def make_plan(
     is measured, or that is too large, is simply not the plan's: it has no cell. `envelope` None means SNMPv3.
     """
     bulk = envelope is None or envelope.version != V1
+    if envelope is None:
+        room = replace(room, octets=room.octets - _SEALED)
     drafts: list[_Draft] = []
     singles = [(_before(oid), _expected(oid, typed, measured)) for oid, typed in scalars.items()]
     for group in _groups(columns):

@@ -109,6 +109,8 @@ class SnmpProcess:
             with self._lock:
                 self._connection, self._process = mine, process
                 self._send(("assign", self._assigned))
+                if self._stopping.is_set():  # it was told before there was anybody to tell
+                    self._send(("stop",))
             self._listen(mine)
             process.join()
             if not self._stopping.is_set():

@@ -10,7 +10,7 @@ from collectors.profiles.values import number_of
 from collectors.snmp.batch.layouts import NUMBERS
 from collectors.snmp.batch.shape import Shape, said
 from collectors.snmp.ber import END_OF_MIB_VIEW, NUMERIC, Oid, read_header
-from collectors.snmp.message import encode_pdu, frame, request_name
+from collectors.snmp.message import V3, encode_pdu, frame, request_name
 
 REQUEST_BYTES: Final = 1024
 TEXT_NUMBERS: Final = 8  # at most so many texts a reply that are read as numbers
@@ -20,12 +20,13 @@ _SOME_ID: Final = 0x40000000  # four octets, and so is every id that replaces it
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """`data` with a request id to be replaced at `request_id_at`, and what its reply must hold: `count` varbinds with
-    the objects, types and texts hashed in `contents`, but for those in `measured`, whose text is a number, and those
-    in `tails` (position and column), which must lie behind the last row of that column.
+    """`data` of a message version with a request id to be replaced at `request_id_at`, and what its reply must hold:
+    `count` varbinds with the objects, types and texts hashed in `contents`, but for those in `measured`, whose text is
+    a number, and those in `tails` (position and column), which must lie behind the last row of that column.
     """
 
     data: bytes
+    version: int
     request_id_at: int
     count: int
     contents: int
@@ -84,7 +85,15 @@ def make_request(
         )
     )
     tails = tuple((at, one.oid) for at, one in enumerate(expected) if one.tail)
-    return Request(data, request_id_at, len(expected), contents, measured, tails)
+    return Request(
+        data,
+        V3 if envelope is None else envelope.version,
+        request_id_at,
+        len(expected),
+        contents,
+        measured,
+        tails,
+    )
 
 
 def as_expected(request: Request, shape: Shape) -> bool:
@@ -95,12 +104,22 @@ def as_expected(request: Request, shape: Shape) -> bool:
     if request.tails or request.measured:
         parts = parts.copy()
         for at, column in request.tails:
-            if parts[at][2:].startswith(column) and shape.tags[at] != END_OF_MIB_VIEW:
+            if parts[at][_head(parts[at]) :].startswith(column) and shape.tags[at] != END_OF_MIB_VIEW:
                 return False
             parts[at] = b""
         for at in request.measured:
-            parts[at] = parts[at][: parts[at][1] + 3]
+            parts[at] = parts[at][: _head(parts[at]) + _name(parts[at]) + 1]
     return request.contents == hash(b"".join(parts))
+
+
+def _head(said: bytes) -> int:
+    """Octets before the name in a varbind's key: a name may be longer than 127 octets."""
+    return 2 if said[1] < 0x80 else 3
+
+
+def _name(said: bytes) -> int:
+    """Octets of the name."""
+    return said[_head(said) - 1]
 
 
 def text_numbers(request: Request, shape: Shape) -> list[float]:

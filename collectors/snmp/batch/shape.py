@@ -25,18 +25,20 @@ from collectors.snmp.ber import (
     read_integer,
 )
 from collectors.snmp.errors import TrailingDataError, TruncatedError, WrongTagError
-from collectors.snmp.message import RESPONSE
+from collectors.snmp.message import RESPONSE, V3
 
 _REQUEST_ID_OCTETS: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """One reply. `request_id_at` is the first of its four octets; varbind [i] has tag `tags` [i] and its value at
-    `data` [`starts` [i] : `ends` [i]]. `said` [i] is what must not move: name and tag, and the value of a text.
+    """One reply of message version `version` (a bare PDU's is that of SNMPv3). `request_id_at` is the first of its four
+    octets; varbind [i] has tag `tags` [i] and its value at `data` [`starts` [i] : `ends` [i]]. `said` [i] is what must
+    not move: name and tag, and the value of a text.
     """
 
     data: bytes
+    version: int
     request_id_at: int
     error_status: int
     tags: bytes
@@ -60,14 +62,14 @@ def read_message(data: bytes) -> Shape:
     at, end = read_element(data, 0, size, SEQUENCE)
     if end != size:
         raise TrailingDataError(f"{size - end} octets behind the message")
-    _, at = read_integer(data, at, end)
+    version, at = read_integer(data, at, end)
     _, at = read_element(data, at, end, OCTET_STRING)
-    return _pdu(data, at, end)
+    return _pdu(data, version, at, end)
 
 
 def read_pdu(data: bytes) -> Shape:
     """The shape of a bare response PDU, as SNMPv3 leaves it. Raises BerError."""
-    return _pdu(data, 0, len(data))
+    return _pdu(data, V3, 0, len(data))
 
 
 def said(name: Oid, tag: int, content: bytes | None) -> bytes:
@@ -76,7 +78,7 @@ def said(name: Oid, tag: int, content: bytes | None) -> bytes:
     return key if content is None else key + encode_length(len(content)) + content
 
 
-def _pdu(data: bytes, at: int, end: int) -> Shape:
+def _pdu(data: bytes, version: int, at: int, end: int) -> Shape:
     kind, at, stop = read_header(data, at, end)
     if kind != RESPONSE:
         raise WrongTagError(f"PDU {kind:#04x} is not a response")
@@ -91,7 +93,7 @@ def _pdu(data: bytes, at: int, end: int) -> Shape:
     if stop != end:
         raise TrailingDataError("octets behind the varbinds")
     tags, starts, ends, keys = _varbinds(data, at, end)
-    return Shape(data, request_id_at, error_status, tags, starts, ends, keys)
+    return Shape(data, version, request_id_at, error_status, tags, starts, ends, keys)
 
 
 def _varbinds(data: bytes, at: int, end: int) -> tuple[bytes, list[int], list[int], list[bytes]]:

@@ -137,6 +137,12 @@ class Slots:
         self.layouts[slot, 0] = layout
         return left
 
+    def forget(self, slot: int) -> list[int]:
+        """Take away all layouts of a slot; returns them."""
+        left: list[int] = self.layouts[slot].tolist()
+        self.layouts[slot] = NO_LAYOUT
+        return left
+
     def asked(self, ids: Ints) -> tuple[Ints, Bools]:
         """The slots with these request ids, and whether such a request is out; the others' slots are 0."""
         slots = ids & (SLOTS - 1)
