@@ -20,7 +20,7 @@ from prometheus_client import CollectorRegistry
 from collectors.discovery.scan import Ending, Progress, Scan, Start
 from collectors.discovery.skips import Skip, forbidden
 from collectors.interface import Assignment, Host
-from collectors.profiles.loader import load_profiles
+from collectors.profiles.library import load_library
 from collectors.profiles.profile import Profile
 from monitor.discovery.interface import DATASET, FIND, PROGRESS, Find, ScanOrder
 from monitor.discovery.ranges import parse_ranges
@@ -38,9 +38,12 @@ log = structlog.get_logger(__name__)
 class DiscoveryCompanion:
     """A Companion: one thread that waits for orders and runs them."""
 
-    def __init__(self, host: Host, profiles: Mapping[str, Profile] | None = None) -> None:
+    def __init__(
+        self, host: Host, profiles: Mapping[str, Profile] | None = None, *, folder: str = ""
+    ) -> None:
         self._host = host
         self._profiles = profiles
+        self._folder = folder
         self._journal = ScanJournal(host.folder / "discovery.json")
         self._changed = threading.Condition()
         self._assignment: Assignment | None = None
@@ -160,7 +163,7 @@ class DiscoveryCompanion:
 
     def _loaded_profiles(self) -> Mapping[str, Profile]:
         if self._profiles is None:
-            self._profiles = load_profiles()
+            self._profiles = load_library(Path(self._folder) if self._folder else None).profiles
         return self._profiles
 
     # -- telling ----------------------------------------------------------------------------------------------
@@ -271,6 +274,6 @@ def _sentence(order: ScanOrder, progress: Progress, ending: Ending) -> str:
     return f"资产发现 {order.id} {words[ending.state]}，{progress.done}/{progress.total}，应答 {progress.found}{reason}"
 
 
-def build(host: Host, _settings: Settings, _registry: CollectorRegistry) -> DiscoveryCompanion:
+def build(host: Host, settings: Settings, _registry: CollectorRegistry) -> DiscoveryCompanion:
     """The entry point of `zhishou.companions`."""
-    return DiscoveryCompanion(host)
+    return DiscoveryCompanion(host, folder=settings.profiles)
