@@ -123,7 +123,9 @@ def test_a_clock_ahead_does_not_freeze_a_status(client: FlaskClient, runtime: Ru
     assert (status.up, status.checked_at) == (False, NOON)
 
 
-def test_what_concerns_no_site_is_taken_from_the_collector_it_names(client: FlaskClient, runtime: Runtime) -> None:
+def test_what_concerns_no_site_is_taken_from_the_collector_it_names(
+    client: FlaskClient, runtime: Runtime
+) -> None:
     event = {"@timestamp": NOON, "event.dataset": "zhishou.trap", "zhishou.collector": "core", "message": "m"}
     for sender, key in (("other", "a"), ("core", "b")):
         body = json.dumps({"id": key, "event": event})
