@@ -61,7 +61,9 @@ def summary(result: PollResult) -> dict[str, object]:
             raise InputError(f"two readings are one series: {key}", zh=f"两个读数属于同一序列：{key}")
         if reading.name != "snmp_module_up":
             readings[key] = round(reading.value, _DIGITS)
-    identity = {key: text for key, text in result.identity.items() if key not in {"profile_revision", "sys_descr"}}
+    identity = {
+        key: text for key, text in result.identity.items() if key not in {"profile_revision", "sys_descr"}
+    }
     return {"identity": identity, "detail": _rounded(result.detail), "readings": readings}
 
 

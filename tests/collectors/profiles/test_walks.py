@@ -44,7 +44,9 @@ def summary(result: PollResult) -> dict[str, object]:
         assert key not in readings, f"two readings are one series: {key}"
         if reading.name != "snmp_module_up":
             readings[key] = round(reading.value, 6)
-    identity = {key: text for key, text in result.identity.items() if key not in {"profile_revision", "sys_descr"}}
+    identity = {
+        key: text for key, text in result.identity.items() if key not in {"profile_revision", "sys_descr"}
+    }
     return {"identity": identity, "detail": _rounded(result.detail), "readings": readings}
 
 

@@ -136,7 +136,7 @@ def test_an_acknowledgement_is_the_inform_as_a_response() -> None:
 
 def test_what_only_looks_like_an_old_trap_has_no_name() -> None:
     """Found by fuzzing: a shared part that begins like a v1 trap's and ends in the middle of it."""
-    whole = bytes.fromhex("06022b06" "40047f000001" "020106" "02020101")
+    whole = bytes.fromhex("06022b0640047f00000102010602020101")
     assert trap_name(whole) == bytes.fromhex("2b06") + b"\0" + encode_index((257,))
     for size in range(len(whole)):
         assert trap_name(whole[:size]) == b""
