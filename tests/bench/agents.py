@@ -1,16 +1,10 @@
-"""SNMP agents of the bench: `python -m tests.bench.agents COUNT FILE` writes their ports to FILE and serves.
+"""What an agent of the bench says: 8 scalars and 24 interfaces of 10 columns, 248 values.
 
-Every agent has 8 scalars and 24 interfaces of 10 columns: 248 values. An answer is worked out once by the responder
-of the simulated city and then replayed with the request id of the question, so that the agents, which share the
-machine with the pollers, cost as little as they can.
+An answer is worked out once by the responder of the simulated city and then replayed with the request id of the
+question, so that the agents, which share the machine with the pollers, cost as little as they can.
 """
 
 from __future__ import annotations
-
-import select
-import socket
-import sys
-from pathlib import Path
 
 from collectors.snmp.ber import SEQUENCE, read_header, tlv
 from collectors.snmp.message import RESPONSE, parse_request
@@ -81,7 +75,7 @@ def override_lines(number: int) -> list[str]:
 
 def _cell(name: str, index: int) -> int | bytes:
     if name in {"ifDescr", "ifName"}:
-        return f"GigabitEthernet1/0/{index}".encode()
+        return f"{'GigabitEthernet' if name == 'ifDescr' else 'GE'}1/0/{index}".encode()
     if name.startswith("ifHC") and name.endswith("Octets"):
         return 10**13 + index * 7_654_321
     return {"ifOperStatus": 1, "ifHighSpeed": 1000}.get(name, index)
@@ -111,27 +105,3 @@ def _split(message: bytes) -> tuple[bytes, int, bytes, bytes]:
     kind, pdu, _ = read_header(message, head, len(message))
     _, _, identity = read_header(message, pdu, len(message))
     return message[begin:head], kind, message[pdu:identity], message[identity:]
-
-
-def main() -> None:
-    """Serve until terminated."""
-    count, ready = int(sys.argv[1]), Path(sys.argv[2])
-    agents: dict[int, tuple[socket.socket, Replay]] = {}
-    poll = select.epoll()
-    ports = []
-    for number in range(count):
-        listener = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        listener.bind(("127.0.0.1", 0))
-        ports.append(listener.getsockname()[1])
-        agents[listener.fileno()] = (listener, Replay(Tree(rows(number))))
-        poll.register(listener.fileno(), select.EPOLLIN)
-    ready.write_text(" ".join(map(str, ports)) + "\n", "utf-8")
-    while True:
-        for number, _ in poll.poll():
-            listener, agent = agents[number]
-            data, address = listener.recvfrom(65_535)
-            listener.sendto(agent.answer(data), address)
-
-
-if __name__ == "__main__":
-    main()
