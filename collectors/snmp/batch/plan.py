@@ -138,11 +138,13 @@ def _cells(expected: Sequence[Expected]) -> Iterator[tuple[Oid, int]]:
 
 
 def _groups(columns: Columns) -> list[list[Oid]]:
-    """Columns with the very same rows, which one request can ask for together."""
-    found: dict[tuple[bytes, ...], list[Oid]] = {}
+    """Columns of a table with the very same rows, which one request can ask for together. Not of several tables: only
+    behind the last row of the first column is looked for another.
+    """
+    found: dict[tuple[object, ...], list[Oid]] = {}
     for column, rows in columns.items():
         if rows:
-            found.setdefault(tuple(rows), []).append(column)
+            found.setdefault((decode_oid(column)[:-1], *rows), []).append(column)
     return [group[at : at + _COLUMNS] for group in found.values() for at in range(0, len(group), _COLUMNS)]
 
 
