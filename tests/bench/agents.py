@@ -6,8 +6,15 @@ question, so that the agents, which share the machine with the pollers, cost as 
 
 from __future__ import annotations
 
-from collectors.snmp.ber import SEQUENCE, read_header, tlv
-from collectors.snmp.message import RESPONSE, parse_request
+from collectors.snmp.ber import END_OF_MIB_VIEW, SEQUENCE, VarBind, decode_oid, encode_oid, read_header, tlv
+from collectors.snmp.message import (
+    GET_BULK,
+    RESPONSE,
+    Message,
+    encode_response,
+    encode_varbind,
+    parse_request,
+)
 from deploy.demo.agents.tree import C32, C64, GAUGE, INT, OBJECT, STR, TICKS, Row, Tree, object_id, oid
 from deploy.demo.responder import respond
 
@@ -36,6 +43,7 @@ COLUMNS = {  # name -> (OID, type)
     "ifHCOutOctets": ("1.3.6.1.2.1.31.1.1.1.10", C64),
     "ifHighSpeed": ("1.3.6.1.2.1.31.1.1.1.15", GAUGE),
 }
+MOST_OCTETS = 1400  # of varbinds in a reply; the headers of SNMPv3 take up to 72 octets
 VALUES = len(SCALARS) + len(COLUMNS) * INTERFACES
 
 
@@ -93,8 +101,28 @@ class Replay:
         head, kind, identity, rest = _split(data)
         key = (head, kind, rest)
         if key not in self._known:
-            self._known[key] = _split(respond(parse_request(data), self._objects))[3]
+            self._known[key] = _split(_respond(parse_request(data), self._objects))[3]
         return tlv(SEQUENCE, head + tlv(RESPONSE, identity + self._known[key]))
+
+
+def _respond(request: Message, objects: Tree) -> bytes:
+    """The answer of an agent that fills a frame to its last octet."""
+    if request.kind != GET_BULK:
+        return respond(request, objects)
+    singles, repeats = request.error_status, request.error_index
+    names = [name for name, _, _ in request.varbinds]
+    found: list[VarBind] = []
+    room = MOST_OCTETS
+    for number in range(singles + repeats * (len(names) - singles)):
+        at = number if number < singles else singles + (number - singles) % (len(names) - singles)
+        row = objects.after(decode_oid(names[at]))
+        varbind = (names[at], END_OF_MIB_VIEW, None) if row is None else (encode_oid(row[0]), row[1], row[2])
+        names[at] = varbind[0]
+        room -= len(encode_varbind(*varbind))
+        if room < 0:
+            break
+        found.append(varbind)
+    return encode_response(request, found)
 
 
 def _split(message: bytes) -> tuple[bytes, int, bytes, bytes]:
