@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 import pytest
@@ -245,7 +245,7 @@ NUMBER = st.one_of(
     st.sampled_from([-1, 65534, 65535, 65536, 2**53, 2**53 + 1, 2**64 - 1, 2**64 - 2, 2**63, -(2**31)]),
     st.integers(0, 2**64 - 1),
 )
-CELLS = {
+CELLS: dict[int, st.SearchStrategy[Typed]] = {
     1: NUMBER.map(lambda number: (COUNTER64 if number >= 0 else INTEGER, number)),
     2: st.one_of(st.integers(-3, 4), st.integers(-(2**31), 2**31 - 1)).map(lambda number: (INTEGER, number)),
     3: st.one_of(TEXTS, st.sampled_from(["-1.0", "-1", "0", "0rpm", "5", "5.0", "5 C", "60"]).map(
@@ -256,6 +256,10 @@ CELLS = {
 }  # fmt: skip
 ENTRY = encode_oid("1.3.6.1.4.1.9.1.1")
 OTHER = encode_oid("1.3.6.1.4.1.9.2.1.1")
+
+
+def has_tag(tag: int, typed: Typed) -> bool:
+    return typed[0] == tag
 
 
 @st.composite
@@ -269,7 +273,7 @@ def nasty_pairs(draw: st.DrawFn) -> tuple[dict[Oid, dict[bytes, Typed]], dict[Oi
         for row in range(draw(st.integers(0, 2))):
             index = encode_index((row,))
             first = before[column][index] = draw(some)
-            same = some.filter(lambda typed, tag=first[0]: typed[0] == tag)  # type: ignore[misc]
+            same = some.filter(partial(has_tag, first[0]))
             after[column][index] = draw(st.one_of(st.just(first), st.just(first), st.just(first), same))
     return before, after
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
@@ -74,7 +74,7 @@ class Mib:
         return found
 
 
-def ordered(rows: dict[tuple[int, ...], Typed]) -> dict[bytes, Typed]:
+def ordered(rows: Mapping[tuple[int, ...], Typed]) -> dict[bytes, Typed]:
     return {encode_index(row): rows[row] for row in sorted(rows)}
 
 
