@@ -346,7 +346,7 @@ class Agent:
 
     # -- the fleet's outlet -----------------------------------------------------------------------------------
 
-    def result(self, device: DeviceId, result: PollResult, series: Sequence[ReadingKey]) -> None:
+    def result(self, device: DeviceId, result: PollResult, series: Sequence[ReadingKey] | None) -> None:
         """See collectors.snmp.batch.fleet.Outlet."""
         with self._changed:
             known = self._devices.get(device)

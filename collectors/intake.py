@@ -55,22 +55,30 @@ class Intake:
         """Whether something was dropped a moment ago, so that polling had better wait."""
         return self._clock.monotonic() < self._paused_until
 
-    def take(self, device: Device, region: str, result: PollResult, row: Sequence[ReadingKey] = ()) -> None:
-        """A poll's result; `row` names the readings that later columns of this device and module will hold."""
+    def take(
+        self, device: Device, region: str, result: PollResult, row: Sequence[ReadingKey] | None = ()
+    ) -> None:
+        """A poll's result; `row` names the readings that later columns of this device and module will hold (None: those
+        it named before).
+        """
         self._metrics.polls.labels(module_kind(result.module), "up" if result.up else "down").inc()
         self.record(self._series.samples(device, region, result))
-        key = (device.id, result.module)
-        if row:
-            labels = self._series.labels(device.id, result.module, [*own_readings(result.module), *row])
-            encoder = RowEncoder(labels)
-        with self._lock:
-            if row:
-                self._rows[key] = encoder
-            else:
-                self._rows.pop(key, None)
+        if row is not None:
+            self._expect(device.id, result.module, row)
         told = self._statuses.event(device, result)
         if told is not None and not self.tell(*told):
             self._statuses.forget(device.id, result.module)
+
+    def _expect(self, device: DeviceId, module: str, row: Sequence[ReadingKey]) -> None:
+        """Prepare for columns of these readings, or for none."""
+        encoder = None
+        if row:
+            encoder = RowEncoder(self._series.labels(device, module, [*own_readings(module), *row]))
+        with self._lock:
+            if encoder is not None:
+                self._rows[device, module] = encoder
+            else:
+                self._rows.pop((device, module), None)
 
     def take_columns(
         self,

@@ -50,8 +50,10 @@ log = structlog.get_logger(__name__)
 class Outlet(Protocol):
     """Where polls go."""
 
-    def result(self, device: DeviceId, result: PollResult, series: Sequence[SeriesKey]) -> None:
-        """A device was read plainly; its columns will be these series from now on (none: there will be no columns)."""
+    def result(self, device: DeviceId, result: PollResult, series: Sequence[SeriesKey] | None) -> None:
+        """A device was read plainly; its columns will be these series from now on (empty: there will be no columns;
+        None: what was said before holds).
+        """
         ...
 
     def columns(
@@ -82,7 +84,6 @@ class _Entry:
     reread_at: float = 0.0
     uptime: int = 0
     uptime_cell: int = 0
-    series: tuple[SeriesKey, ...] = field(default=())
 
 
 class Fleet:
@@ -257,7 +258,7 @@ class Fleet:
         access = entry.device.snmp
         where = f"{entry.device.address}:{access.port if access else 161}"
         error: PollError = NoAnswerError(where).poll_error()
-        self._outlet.result(entry.device.id, _down(self._clock.now_ms(), error), entry.series)
+        self._outlet.result(entry.device.id, _down(self._clock.now_ms(), error), None)
 
     # -- plain readings ---------------------------------------------------------------------------------------
 
@@ -282,21 +283,25 @@ class Fleet:
         if self._entries.get(entry.device.id) is not entry:
             return  # it was taken away, or its access changed, meanwhile
         entry.busy, entry.up = False, result.up
+        series: Sequence[SeriesKey] | None = None
         if snapshot is not None:
             self._unplan(entry)
+            series = ()
         if snapshot is not None and self._clock.monotonic() >= entry.plan_at:
             try:
-                self._plan(entry, snapshot)
+                series = self._plan(entry, snapshot)
             except (ValueError, OSError) as error:
                 log.warning("a device cannot be batched", device=entry.device.id, reason=str(error))
             except Exception:
                 # A fault met with one device's data leaves that device to plain readings, not the city without any.
                 log.exception("a device cannot be batched", device=entry.device.id)
                 self._unplan(entry)
-        self._outlet.result(entry.device.id, result, entry.series)
+        self._outlet.result(entry.device.id, result, series)
 
-    def _plan(self, entry: _Entry, snapshot: Snapshot) -> None:
-        """Batch a device from what it said. Raises ValueError or OSError when it cannot be."""
+    def _plan(self, entry: _Entry, snapshot: Snapshot) -> Sequence[SeriesKey]:
+        """Batch a device from what it said; the series of its columns. Raises ValueError or OSError when it cannot
+        be.
+        """
         if entry.odd >= _ODD_AT_ONCE:
             entry.room = replace(entry.room, octets=entry.room.octets // 2)
             entry.odd = 0
@@ -322,18 +327,19 @@ class Fleet:
         first = self._engine.first_slot(number)
         places = {oid: (first + request) * CELLS + cell for oid, (request, cell) in plan.cells.items()}
         self._kitchen.add(number, recipe, places)
-        entry.number, entry.series = number, recipe.series
+        entry.number = number
         entry.uptime_cell = places[SYS_UP_TIME]
         entry.uptime = uptime[1] if isinstance(uptime[1], int) else 0
         entry.reread_at = now + (REPAIR_SECONDS if snapshot.failed else REREAD_SECONDS)
         self._by_number[number] = entry
+        return recipe.series
 
     def _unplan(self, entry: _Entry) -> None:
         if entry.number is not None:
             del self._by_number[entry.number]
             self._kitchen.remove(entry.number)
             self._engine.remove(entry.number)
-            entry.number, entry.series = None, ()
+            entry.number = None
 
 
 def _plan_of(recipe: Recipe, snapshot: Snapshot, credential: Credential, room: Room) -> Plan:

@@ -135,9 +135,9 @@ class _PipeOutlet:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def result(self, device: DeviceId, result: PollResult, series: Sequence[SeriesKey]) -> None:
+    def result(self, device: DeviceId, result: PollResult, series: Sequence[SeriesKey] | None) -> None:
         """See Outlet."""
-        self._connection.send(("result", device, result, tuple(series)))
+        self._connection.send(("result", device, result, series))
 
     def columns(
         self, at_ms: int, devices: Sequence[DeviceId], counts: Ints, values: Floats, seconds: Floats

@@ -203,7 +203,7 @@ class _Counting:
     wrong: list[str] = field(default_factory=list)
     late: list[Floats] = field(default_factory=list)
 
-    def result(self, device: DeviceId, result: PollResult, series: Sequence[SeriesKey]) -> None:
+    def result(self, device: DeviceId, result: PollResult, series: Sequence[SeriesKey] | None) -> None:
         self.reads += 1
         if not result.up or result.errors:
             self.wrong.append(f"{device}: {result.errors}")

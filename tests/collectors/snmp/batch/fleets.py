@@ -31,8 +31,9 @@ class Heard:
     series: dict[str, tuple[SeriesKey, ...]] = field(default_factory=dict)
     missed: int = 0
 
-    def result(self, device: DeviceId, result: PollResult, series: Sequence[SeriesKey]) -> None:
-        self.series[device] = tuple(series)
+    def result(self, device: DeviceId, result: PollResult, series: Sequence[SeriesKey] | None) -> None:
+        if series is not None:
+            self.series[device] = tuple(series)
         self.told.append(("result", device, result))
 
     def columns(
