@@ -4,7 +4,7 @@
  *
  * It listens on 0.0.0.0 and answers from whichever address it was asked on (IP_PKTINFO), so that all of 127.0.0.0/8 is
  * a city of devices. Every device has 8 scalars and 24 interfaces of 10 columns (see agents.py). Counters move with every
- * reply. FLIP_PERCENT of the replies have some counter, hardly ever the same, that is one octet longer than usual;
+ * reply. FLIP_PERCENT of the replies have some counter, hardly ever the same, that has another length than usual;
  * DROP_PERCENT of the requests get no reply. PORT 0 takes a free one; the port is printed when it is ready. It ends with
  * the process that started it.
  */
@@ -33,6 +33,7 @@ typedef struct {
 
 static Object objects[MOST_OBJECTS];
 static int object_count;
+static const Object *named; /* sysName */
 static int max_reply, flip_percent, drop_percent;
 static uint32_t random_state = 12345;
 
@@ -98,7 +99,7 @@ static void build(void) {
     Object *id = add("1.3.6.1.2.1.1.2.0", OBJECT);
     id->value_size = encode_name(id->value, "1.3.6.1.4.1.99999.1");
     add_number("1.3.6.1.2.1.1.3.0", TICKS, 123456789);
-    add_text("1.3.6.1.2.1.1.5.0", "switch-1");
+    add_text("1.3.6.1.2.1.1.5.0", "switch-________");
     add_number("1.3.6.1.2.1.2.1.0", INTEGER, INTERFACES);
     add_number("1.3.6.1.2.1.11.1.0", COUNTER32, 1234567);
     add_number("1.3.6.1.2.1.11.2.0", COUNTER32, 1234568);
@@ -117,6 +118,7 @@ static void build(void) {
         add_text(name, text);
     }
     qsort(objects, object_count, sizeof(Object), compare_objects);
+    for (named = objects; named->tag != OCTETS || named->value[6] != '-' || named->value[7] != '_'; named++) {}
 }
 
 /* The first object at (or, for `next`, behind) a name; object_count when there is none. */
@@ -157,8 +159,15 @@ static int put_empty(uint8_t *out, const uint8_t *name, int size, uint8_t tag) {
     return size + 6;
 }
 
-static int put(uint8_t *out, const Object *object, int longer) {
-    int counter = object->tag == COUNTER32 || object->tag == COUNTER64, value_size = object->value_size + longer;
+static uint32_t mixed(uint32_t device, const Object *object) {
+    return (device ^ (uint32_t)(object - objects) * 2654435761u) * 2246822519u;
+}
+
+/* One device's counters are longer than another's, and each has a name of its own: no two devices answer alike. */
+static int put(uint8_t *out, const Object *object, int flip, uint32_t device) {
+    int counter = object->tag == COUNTER32 || object->tag == COUNTER64;
+    int longer = object->tag == COUNTER32 ? flip ^ (mixed(device, object) >> 31) : 0;
+    int value_size = object->value_size + longer;
     uint8_t head[] = {0x30, object->name_size + value_size + 4, OBJECT, object->name_size};
     memcpy(out, head, 4);
     memcpy(out + 4, object->name, object->name_size);
@@ -168,6 +177,8 @@ static int put(uint8_t *out, const Object *object, int longer) {
     if (longer) *value++ = 1;
     memcpy(value, object->value, object->value_size);
     if (counter) value[object->value_size - 1] = next_random() >> 24;
+    if (object == named)
+        for (int i = 0; i < 8; i++) value[object->value_size - 1 - i] = 'a' + (device >> 4 * i & 15);
     return 6 + object->name_size + value_size;
 }
 
@@ -177,7 +188,7 @@ static int put_head(uint8_t *out, uint8_t tag, int length) {
     return 4;
 }
 
-static int answer(const uint8_t *in, int in_size, uint8_t *out) {
+static int answer(const uint8_t *in, int in_size, uint8_t *out, uint32_t device) {
     const uint8_t *at = in, *end = in + in_size, *names[MOST_NAMES];
     int sizes[MOST_NAMES], found[MOST_NAMES], count = 0, used = 0, full = 0, error = 0;
     static uint8_t body[REPLY_MAX];
@@ -220,7 +231,7 @@ static int answer(const uint8_t *in, int in_size, uint8_t *out) {
             break;
         }
         int longer = there && object->tag == COUNTER32 && flip && !--flip;
-        if (there) used += put(body + used, object, longer);
+        if (there) used += put(body + used, object, longer, device);
         else if (kind == 0xa0) used += put_empty(body + used, names[i], sizes[i], 0x80);
         else used += put_empty(body + used, object->name, object->name_size, 0x82);
         found[i]++;
@@ -257,9 +268,9 @@ static void serve(int descriptor) {
     int received = recvmmsg(descriptor, in, BATCH, MSG_DONTWAIT, NULL), ready = 0;
     for (int i = 0; i < received; i++) {
         if (happens(drop_percent)) continue;
-        int size = answer(requests[i], in[i].msg_len, replies[ready]);
-        if (!size) continue;
         struct in_pktinfo *info = (void *)CMSG_DATA(CMSG_FIRSTHDR(&in[i].msg_hdr));
+        int size = answer(requests[i], in[i].msg_len, replies[ready], info->ipi_addr.s_addr);
+        if (!size) continue;
         info->ipi_ifindex = 0;
         info->ipi_spec_dst = info->ipi_addr;
         out_data[ready] = (struct iovec){replies[ready], size};
