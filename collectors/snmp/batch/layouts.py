@@ -1,11 +1,13 @@
 """Remembered shapes of replies: octets that must not differ, and where the numbers are. Numpy over many replies.
 
 A reply fits a layout when it has its length and every octet outside the request id and the numbers is the same. A
-number is read from the two words around its eight last octets. Layout 0 fits nothing.
+number is read from the two words around its eight last octets. Layout 0 fits nothing. Devices of one model often say
+the very same but for their numbers: equal layouts are one, so that those of a city stay in the processor's cache.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection, Sequence
 from typing import Final, TypeAlias
 
@@ -24,6 +26,7 @@ REPLY_BYTES: Final = 1536  # one Ethernet frame's payload and some; a longer rep
 REPLY_WORDS: Final = REPLY_BYTES // 8
 NUMBERS: Final = 64  # at most so many numbers a reply
 NO_LAYOUT: Final = 0
+_KEY_OCTETS: Final = 16
 _EIGHT = np.arange(1, 9)
 _IS_NUMERIC: Final = np.isin(np.arange(256), list(NUMERIC))
 # The octets of a number that count, by tag: agents pad 32-bit types with their sign.
@@ -37,6 +40,9 @@ class Layouts:
     def __init__(self, capacity: int = 1024) -> None:
         self._free: list[int] = []
         self._made = 1
+        self._same: dict[bytes, int] = {}
+        self._keys: dict[int, bytes] = {}
+        self._users: dict[int, int] = {}
         self._masks: Words = np.zeros((capacity, REPLY_WORDS), np.uint64)
         self._octets: Words = np.zeros((capacity, REPLY_WORDS), np.uint64)
         self._lengths = np.full(capacity, -1, np.int32)
@@ -51,7 +57,7 @@ class Layouts:
 
     def learn(self, shape: Shape, loose: Collection[int] = ()) -> int:
         """A layout for replies of this shape, or NO_LAYOUT when they are too long or have too many numbers. The values
-        of the varbinds in `loose` may be anything of their length, and are no numbers.
+        of the varbinds in `loose` may be anything of their length, and are no numbers. Forget it as often as learned.
         """
         data = shape.data
         tags = np.frombuffer(shape.tags, np.uint8)
@@ -63,31 +69,44 @@ class Layouts:
         count = len(ends)
         if len(data) > REPLY_BYTES or count > NUMBERS or sizes.min(initial=1) < 1:
             return NO_LAYOUT
-        number = self._free.pop() if self._free else self._next()
-        mask = self._masks[number].view(np.uint8)
+        mask = np.zeros(REPLY_BYTES, np.uint8)
         mask[: len(data)] = 0xFF
-        mask[len(data) :] = 0
         mask[shape.request_id_at : shape.request_id_at + 4] = 0
         mask[(ends[:, None] - _EIGHT)[sizes[:, None] >= _EIGHT]] = 0
         for at in loose:
             mask[shape.starts[at] : shape.ends[at]] = 0
-        octets = self._octets[number].view(np.uint8)
+        octets = np.zeros(REPLY_BYTES, np.uint8)
         octets[: len(data)] = np.frombuffer(data, np.uint8)
-        octets[len(data) :] = 0
         octets &= mask
-        ends -= 8
-        self._word[number, :count] = ends >> 3
-        self._bit[number, :count] = (ends & 7) << 3
-        self._narrow[number, :count] = 64 - 8 * sizes
-        self._unsigned[number, :count] = tags[numeric] != INTEGER
-        self._width[number] = count
-        self._lengths[number] = len(data)
+        signed = tags[numeric] == INTEGER
+        key = _key(mask, octets, ends, sizes, signed)
+        number = self._same.get(key, NO_LAYOUT)
+        if number == NO_LAYOUT:
+            number = self._same[key] = self._free.pop() if self._free else self._next()
+            self._keys[number] = key
+            self._masks[number], self._octets[number] = mask.view(np.uint64), octets.view(np.uint64)
+            self._place(number, ends - 8, sizes, signed)
+            self._lengths[number] = len(data)
+        self._users[number] = self._users.get(number, 0) + 1
         return number
+
+    def _place(self, number: int, begins: Ints, sizes: Ints, signed: Bools) -> None:
+        """Where the numbers of a layout are: `sizes` octets that end eight behind `begins`."""
+        count = len(begins)
+        self._word[number, :count] = begins >> 3
+        self._bit[number, :count] = (begins & 7) << 3
+        self._narrow[number, :count] = 64 - 8 * sizes
+        self._unsigned[number, :count] = ~signed
+        self._width[number] = count
 
     def forget(self, numbers: Sequence[int]) -> None:
         """Give layouts back."""
         for number in numbers:
-            if number != NO_LAYOUT:
+            if number == NO_LAYOUT:
+                continue
+            self._users[number] -= 1
+            if not self._users[number]:
+                del self._users[number], self._same[self._keys.pop(number)]
                 self._lengths[number] = -1
                 self._free.append(number)
 
@@ -140,3 +159,8 @@ class Layouts:
             longer[: len(array)] = array
             setattr(self, name, longer)
         self._lengths[self._made :] = -1
+
+
+def _key(*parts: npt.NDArray[np.generic]) -> bytes:
+    """Equal for equal layouts only."""
+    return hashlib.blake2b(b"".join(part.tobytes() for part in parts), digest_size=_KEY_OCTETS).digest()

@@ -109,14 +109,31 @@ def test_padded_unsigned_numbers_are_read_as_the_plain_reading_does() -> None:
 
 def test_no_layout_fits_nothing_and_forgotten_ones_are_given_again() -> None:
     layouts = Layouts(capacity=2)
-    wire = reply(named([(INTEGER, 5)]))
-    first, second = layouts.learn(read_message(wire)), layouts.learn(read_message(wire))
-    words, sizes = rows_of([wire, wire, wire])
+    wire, other = reply(named([(INTEGER, 5)])), reply(named([(INTEGER, 500)]))
+    first, second = layouts.learn(read_message(wire)), layouts.learn(read_message(other))
+    words, sizes = rows_of([wire, wire, other])
     assert layouts.fits(np.array([NO_LAYOUT, first, second]), words, sizes).tolist() == [False, True, True]
     layouts.forget([first, NO_LAYOUT])
     assert len(layouts) == 1
     assert layouts.fits(np.array([NO_LAYOUT, first, second]), words, sizes).tolist() == [False, False, True]
     assert layouts.learn(read_message(wire)) == first
+
+
+def test_equal_layouts_are_one_until_the_last_is_forgotten() -> None:
+    layouts = Layouts(capacity=2)
+    ours, theirs = (reply(named([(OCTET_STRING, b"GE1"), (INTEGER, number)])) for number in (5, 7))
+    first = layouts.learn(read_message(ours))
+    assert layouts.learn(read_message(theirs)) == first
+    assert layouts.learn(read_message(reply(named([(OCTET_STRING, b"GE2"), (INTEGER, 5)])))) != first
+    assert layouts.learn(read_message(reply(named([(GAUGE32, 5), (INTEGER, 5)])))) != first
+    assert len(layouts) == 3
+    words, sizes = rows_of([ours])
+    layouts.forget([first])
+    assert layouts.fits(np.array([first]), words, sizes).all()
+    layouts.forget([first])
+    assert len(layouts) == 2
+    assert not layouts.fits(np.array([first]), words, sizes).any()
+    assert layouts.learn(read_message(theirs)) == first
 
 
 def test_replies_that_are_too_long_or_too_full_get_no_layout() -> None:
