@@ -189,13 +189,14 @@ def test_a_full_spool_drops_counts_and_pauses(tmp_path: Path) -> None:
     rig = Rig(tmp_path, ManualClock(NOON), metric_bytes=700, event_bytes=100_000)
     some = readings(1.0)
     rig.intake.take(device(), "R1", result(some), keys_of(some))
-    assert not rig.intake.paused
+    paused = [rig.intake.paused]
     for at in range(1, 10):
         rig.columns(NOON + at, [float(at)] * 4)
-    assert rig.intake.paused
+    paused.append(rig.intake.paused)
     dropped = rig.metrics.registry.get_sample_value("collector_spool_dropped_total", {"lane": "metrics"})
     assert dropped is not None
     assert dropped >= 6
     rig.clock.advance(PAUSE_SECONDS + 0.1)
-    assert not rig.intake.paused
+    paused.append(rig.intake.paused)
+    assert paused == [False, True, False]
     rig.outbox.close()
