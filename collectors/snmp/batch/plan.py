@@ -102,7 +102,7 @@ def make_plan(
             drafts += _blocks(group, rows, columns, measured, room)
         else:
             singles += _single_cells(group, rows, columns, measured, tail=bulk)
-    drafts = [*_packed(singles, room), *drafts]
+    drafts = [*_packed(singles, drafts, room), *drafts]
     requests = []
     cells: dict[Oid, tuple[int, int]] = {}
     for number, draft in enumerate(drafts):
@@ -164,8 +164,10 @@ def _blocks(
         _add(draft, cells)
         draft.rows += 1
     last = drafts[-1]
+    tail = Expected(group[0], tail=True)
+    _add(last, [tail], 0)
     last.asked.append(group[0] + rows[-1])
-    last.expected.insert(0, Expected(group[0], tail=True))
+    last.request_bytes += len(last.asked[0]) + _VARBIND
     return drafts
 
 
@@ -195,18 +197,20 @@ def _single_cells(
             yield before, Expected(column, tail=True)
 
 
-def _packed(singles: Sequence[tuple[Oid, Expected]], room: Room) -> list[_Draft]:
-    """Requests for single cells, as many in one as fit."""
+def _packed(singles: Sequence[tuple[Oid, Expected]], blocks: Sequence[_Draft], room: Room) -> list[_Draft]:
+    """Requests for single cells, as many in one as fit; the block with most room takes what it can before its rows."""
     drafts: list[_Draft] = []
+    open_draft = min(blocks, key=lambda draft: draft.reply_bytes, default=None)
     for before, one in singles:
-        if not drafts or not _has_room(drafts[-1], [one], room):
-            drafts.append(_Draft())
-            if not _has_room(drafts[-1], [one], room):
-                drafts.pop()
+        if open_draft is None or not _has_room(open_draft, [one], room):
+            open_draft = _Draft()
+            if not _has_room(open_draft, [one], room):
+                open_draft = drafts[-1] if drafts else None
                 continue
-        _add(drafts[-1], [one])
-        drafts[-1].asked.append(before)
-        drafts[-1].request_bytes += len(before) + _VARBIND
+            drafts.append(open_draft)
+        _add(open_draft, [one], len(open_draft.asked))
+        open_draft.asked.append(before)
+        open_draft.request_bytes += len(before) + _VARBIND
     return drafts
 
 
@@ -222,9 +226,10 @@ def _has_room(draft: _Draft, cells: Sequence[Expected], room: Room) -> bool:
     )
 
 
-def _add(draft: _Draft, cells: Sequence[Expected]) -> None:
+def _add(draft: _Draft, cells: Sequence[Expected], at: int | None = None) -> None:
     numbers, texts = _counts(cells)
-    draft.expected += cells
+    place = len(draft.expected) if at is None else at
+    draft.expected[place:place] = cells
     draft.reply_bytes += sum(map(_size, cells))
     draft.numbers += numbers
     draft.texts += texts
