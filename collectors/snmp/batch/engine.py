@@ -220,7 +220,8 @@ class Engine:
 
     def _unsendable(self, slot: int, error: OSError) -> None:
         device = self._slots.device[slot : slot + 1].astype(np.int64)
-        log.warning("nothing can be sent to a device", reason=error.strerror)
+        if not self._devices.silent[device[0]]:  # once, not with every poll of a city whose network is down
+            log.warning("nothing can be sent to a device", reason=error.strerror)
         self._stop(device)
         self._end(device, Outcome.SILENT)
 

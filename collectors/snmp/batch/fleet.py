@@ -41,7 +41,9 @@ REREAD_SECONDS: Final = 3600.0
 REPAIR_SECONDS: Final = 300.0  # until a device of which a module failed is read again
 _SLICE: Final = 0.05  # seconds of work between looks at what is due
 _IDLE: Final = 0.5
-_TOGETHER: Final = 0.25  # seconds: what is due within begins together, for a batch of one costs as much as of fifty
+_TOGETHER: Final = (
+    0.25  # seconds: what is due within begins together, for a batch of one costs as much as of fifty
+)
 _ODD_AT_ONCE: Final = (
     2  # replies that were not as planned, one poll after the other, before the plan is doubted
 )
@@ -83,6 +85,7 @@ class _Entry:
     room: Room = field(default_factory=Room)
     odd: int = 0
     plan_at: float = 0.0
+    unplanned: str = ""  # why it could not be batched the last time
     reread_at: float = 0.0
     uptime: int = 0
     uptime_cell: int = 0
@@ -293,7 +296,9 @@ class Fleet:
             try:
                 series = self._plan(entry, snapshot)
             except (ValueError, OSError) as error:
-                log.warning("a device cannot be batched", device=entry.device.id, reason=str(error))
+                if str(error) != entry.unplanned:
+                    log.warning("a device cannot be batched", device=entry.device.id, reason=str(error))
+                entry.unplanned = str(error)
             except Exception:
                 # A fault met with one device's data leaves that device to plain readings, not the city without any.
                 log.exception("a device cannot be batched", device=entry.device.id)
