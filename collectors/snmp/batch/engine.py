@@ -25,7 +25,7 @@ from collectors.snmp.batch.slots import FLYING, IDLE, QUEUED, Slots
 from collectors.snmp.batch.targets import DeviceTable, Ended, Limits, Outcome, Target
 from monitor.clock import Clock
 
-_SEND: Final = 128  # datagrams a call
+_SEND: Final = 256  # datagrams a call
 _LOOK_SECONDS: Final = 0.02  # between looks for what is overdue
 log = structlog.get_logger(__name__)
 

@@ -38,7 +38,7 @@ class Target:
 class Limits:
     """What one process may do: requests in flight, and requests per second to one site (0: no limit)."""
 
-    flying: int = 512
+    flying: int = 1024
     site_rate: float = 0.0
 
 

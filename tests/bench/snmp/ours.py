@@ -302,7 +302,7 @@ class _Work:
         )  # fmt: skip
 
     def profile(self, count: int) -> str:
-        profiler, text = cProfile.Profile(), io.StringIO()
+        profiler, text = cProfile.Profile(time.process_time), io.StringIO()
         profiler.runcall(self.rounds, count)
         pstats.Stats(profiler, stream=text).sort_stats("tottime").print_stats(30)
         return text.getvalue()
