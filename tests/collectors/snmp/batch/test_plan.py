@@ -259,6 +259,22 @@ def test_rows_of_two_tables_with_the_same_indexes_are_both_looked_for() -> None:
         assert noticed(plan, [*mib.varbinds(), (column + encode_index((20,)), INTEGER, 1)], envelope)
 
 
+@pytest.mark.parametrize("version", list(ENVELOPES))
+def test_single_objects_go_with_the_rows_of_a_table(version: str) -> None:
+    envelope = ENVELOPES[version]
+    rows: dict[bytes, Typed] = {encode_index((row,)): (INTEGER, row) for row in range(1, 33)}
+    scalars: dict[Oid, Typed] = {
+        encode_oid(f"{ENTERPRISE}.1.{at}.0"): (INTEGER, 1000 + at) for at in range(1, 9)
+    }
+    mib = Mib(scalars, {encode_oid(f"{ENTERPRISE}.2.1.1"): rows})
+    plan = make_plan(envelope, scalars, mib.columns)
+    assert len(plan.requests) == 1
+    assert len(plan.cells) == 40
+    assert not noticed(plan, mib.varbinds(), envelope)
+    changed = {**scalars, encode_oid(f"{ENTERPRISE}.1.3.0"): (OCTET_STRING, b"text now")}
+    assert noticed(plan, Mib(changed, mib.columns).varbinds(), envelope)
+
+
 def test_a_refusal_and_too_few_varbinds_are_not_as_expected() -> None:
     oid = encode_oid(f"{ENTERPRISE}.1.1.0")
     plan = make_plan(ENVELOPES["v2c"], {oid: (INTEGER, 5)}, {})
