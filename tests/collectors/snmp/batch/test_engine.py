@@ -248,7 +248,7 @@ def test_rubbish_alone_is_as_good_as_no_answer(engine: Engine, how: str) -> None
         return answers[:1] if turn[0] % 2 else answers[1:]
 
     with UdpAgent(handle) as agent:
-        device = engine.add(target(agent), plan.requests)
+        device = engine.add(target(agent, timeout=0.5), plan.requests)
         for at in range(1, 4):
             assert run(engine, [device]) == {device: DONE}
             assert engine.state()["malformed"] == at

@@ -180,7 +180,7 @@ def test_silence_then_back_is_told_as_a_result() -> None:
     tree = TreeAgent(switch())
     quiet = [False]
     with UdpAgent(lambda request: [] if quiet[0] else tree.handle(request)) as agent, Running() as running:
-        batched(running, agent, timeout=0.1, retries=0)
+        batched(running, agent, timeout=0.5, retries=0)
         quiet[0] = True
         running.until(lambda: running.heard.kinds[-1] == "down")
         down = running.heard.results()[-1]
@@ -275,7 +275,7 @@ def test_an_engine_that_lost_count_of_its_boots_is_believed_again(tmp_path: Path
         LoopbackSnmpd(tmp_path, user="ops", auth="SHA:authpass1", priv="AES:privpass1") as agent,
         Running() as running,
     ):
-        known = device(agent.port, interval=0.5, timeout=0.2, retries=0)
+        known = device(agent.port, interval=0.5, timeout=0.5, retries=0)
         running.fleet.assign([(known, V3)])
         running.until(lambda: running.heard.kinds[-1:] == ["columns"], 20)
         process = agent._process
