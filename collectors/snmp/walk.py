@@ -52,7 +52,9 @@ class WalkResult:
 class TableWalk:
     """One walk of `columns`; `bulk` is False for v1. `max_varbinds` bounds what one table may return."""
 
-    def __init__(self, columns: Sequence[Oid], *, where: str, bulk: bool, max_varbinds: int = 200_000) -> None:
+    def __init__(
+        self, columns: Sequence[Oid], *, where: str, bulk: bool, max_varbinds: int = 200_000
+    ) -> None:
         self.result = WalkResult({column: {} for column in columns})
         self._where = where
         self._bulk = bulk
