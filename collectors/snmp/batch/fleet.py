@@ -1,7 +1,7 @@
 """All SNMP devices of a collector: read plainly once, then polled in a batch, read again when anything changed.
 
 A device is read by its profile (collectors.snmp.poller) when it is new, when a reply was not as expected, when a
-condition of its recipe does not hold any more, after a restart, and once an hour. In between its polls are a few
+condition of its recipe does not hold any more, after a restart, and every few hours. In between its polls are a few
 prepared requests, and its readings columns of numbers. What cannot be batched (a profile that cannot be traced, an
 agent that never says the same twice) is read plainly each time.
 """
@@ -37,13 +37,15 @@ from monitor.clock import Clock
 from monitor.model import Device, DeviceId
 
 MODULE: Final = "snmp"
-REREAD_SECONDS: Final = 3600.0
+REREAD_SECONDS: Final = 4 * 3600.0  # until a device is read again at the latest; each has its own time
+DOUBT_SECONDS: Final = 3600.0  # until an agent that never said the same twice is given another chance
 REPAIR_SECONDS: Final = 300.0  # until a device of which a module failed is read again
 _SLICE: Final = 0.05  # seconds of work between looks at what is due
 _IDLE: Final = 0.5
 _TOGETHER: Final = (
     0.25  # seconds: what is due within begins together, for a batch of one costs as much as of fifty
 )
+_UNSETTLED: Final = 64  # readings that wait to become plans
 _ODD_AT_ONCE: Final = (
     2  # replies that were not as planned, one poll after the other, before the plan is doubted
 )
@@ -110,7 +112,7 @@ class Fleet:
         self._orders: queue.SimpleQueue[Sequence[tuple[Device, Credential | None]] | DeviceId] = (
             queue.SimpleQueue()
         )
-        self._read: queue.SimpleQueue[tuple[_Entry, PollResult, Snapshot | None]] = queue.SimpleQueue()
+        self._read: queue.Queue[tuple[_Entry, PollResult, Snapshot | None]] = queue.Queue(_UNSETTLED)
         self._woken = threading.Event()
         self._stopping = threading.Event()
 
@@ -281,7 +283,12 @@ class Fleet:
             code = f"the poller failed: {type(failure).__name__}"
             error = PollError("internal", code, "采集程序内部错误,详见采集器日志")
             result, snapshot = _down(self._clock.now_ms(), error), None
-        self._read.put((entry, result, snapshot))
+        while self.going:
+            try:
+                self._read.put((entry, result, snapshot), timeout=1.0)
+                break
+            except queue.Full:  # readers are faster than what follows: they wait, for a snapshot is large
+                continue
         self._woken.set()
 
     def _settle(self, entry: _Entry, result: PollResult, snapshot: Snapshot | None) -> None:
@@ -314,7 +321,7 @@ class Fleet:
             entry.odd = 0
         now = self._clock.monotonic()
         if entry.room.tight:
-            entry.room, entry.plan_at = Room(), now + REREAD_SECONDS
+            entry.room, entry.plan_at = Room(), now + DOUBT_SECONDS
             raise ValueError("it does not answer the same twice")
         recipe = trace(snapshot.profile, snapshot.scalars, snapshot.columns, snapshot.failed)
         access, credential = entry.device.snmp, entry.credential
@@ -337,7 +344,10 @@ class Fleet:
         entry.number = number
         entry.uptime_cell = places[SYS_UP_TIME]
         entry.uptime = uptime[1] if isinstance(uptime[1], int) else 0
-        entry.reread_at = now + (REPAIR_SECONDS if snapshot.failed else REREAD_SECONDS)
+        share = Task(
+            entry.device.id, MODULE, access.interval
+        ).share  # so that a city is not read again all at once
+        entry.reread_at = now + (REPAIR_SECONDS if snapshot.failed else REREAD_SECONDS * (1 + share) / 2)
         self._by_number[number] = entry
         return recipe.series
 
