@@ -18,7 +18,7 @@ import paramiko
 import structlog
 
 from collectors.ssh.rootfs import Root
-from collectors.ssh.session import Output, SshError, SshSession, connect
+from collectors.ssh.session import Output, SshError, SshSession, connect, hang_up
 from monitor.clock import Clock, SystemClock
 from monitor.devices import FactReader, FactRequest, RawFact, RootfsTarget, SshTarget
 
@@ -71,7 +71,7 @@ class SystemFactReader:
                 log.info("sftp given up", target=session.where, fact=request.id, reason=type(error).__name__)
                 break
             found[place] = replace(fact, host_key=session.host_key)
-        client.close()
+        hang_up(client)
         return found
 
     def _sftp_file(self, client: paramiko.SFTPClient, request: FactRequest) -> RawFact:

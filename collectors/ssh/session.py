@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import paramiko
+import structlog
 
 from collectors.ssh.hostkeys import PinnedKeys, fingerprint, pinned_keys
 from monitor.devices import SshTarget
@@ -31,6 +32,7 @@ KEY_FAMILIES = (
     ("ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521"),
     ("rsa-sha2-512", "rsa-sha2-256"),
 )
+log = structlog.get_logger(__name__)
 # paramiko logs whole tracebacks of failed handshakes; every one of them reaches the caller as an SshError instead.
 LOG_CHANNEL = "collectors.ssh.paramiko"
 logging.getLogger(LOG_CHANNEL).setLevel(logging.CRITICAL)
@@ -86,7 +88,7 @@ class SshSession:
         except (paramiko.SSHException, OSError, EOFError) as error:
             raise self._closed(error) from error
         finally:
-            channel.close()
+            hang_up(channel)
 
     def files(self, timeout: float) -> paramiko.SFTPClient | None:
         """The SFTP service, or None when the host does not offer it."""
@@ -153,6 +155,14 @@ class SshSession:
             where=self.where,
             zh=f"{self.where}:SSH 连接中断",
         )
+
+
+def hang_up(closable: paramiko.Channel | paramiko.SFTPClient) -> None:
+    """Close a channel; a connection that has broken meanwhile cannot be told, and need not."""
+    try:
+        closable.close()
+    except (paramiko.SSHException, OSError, EOFError) as error:
+        log.debug("a channel could not be closed", reason=type(error).__name__)
 
 
 def connect(target: SshTarget) -> SshSession:

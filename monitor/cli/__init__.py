@@ -10,9 +10,12 @@ import sys
 from importlib.metadata import entry_points
 
 import click
+import structlog
 
-from monitor.errors import ZhishouError
+from monitor.errors import UnreachableError, ZhishouError
 from monitor.telemetry import configure_logging
+
+log = structlog.get_logger(__name__)
 
 
 class Program(click.Group):
@@ -53,7 +56,10 @@ def main() -> None:
     except click.ClickException as error:
         error.show()
         sys.exit(2)
-    except click.Abort:
+    except click.Abort as error:
+        if isinstance(error.__cause__, EOFError):  # not the user: something we read from ended
+            log.error("a connection or file ended unexpectedly", exc_info=error.__cause__)
+            sys.exit(UnreachableError.exit_code)
         click.echo("aborted", err=True)
         sys.exit(2)
     except BrokenPipeError:
