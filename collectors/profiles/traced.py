@@ -14,11 +14,10 @@ from functools import reduce
 from typing import Any, Final, Self, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
 from collectors.snmp.ber import Oid
+from monitor.metrics.arrays import Floats
 
-Floats: TypeAlias = npt.NDArray[np.float64]
 _BINARY: Final[Mapping[str, np.ufunc]] = {
     "+": np.add, "-": np.subtract, "*": np.multiply, "/": np.divide,
     "<": np.less, "<=": np.less_equal, ">": np.greater, ">=": np.greater_equal, "==": np.equal, "!=": np.not_equal,

@@ -14,9 +14,8 @@ import numpy as np
 
 from collectors.profiles.recipe import Recipe
 from collectors.profiles.traced import Formula, Node, evaluate
-from collectors.snmp.batch.datagrams import Ints
-from collectors.snmp.batch.layouts import Bools, Floats
 from collectors.snmp.ber import Oid
+from monitor.metrics.arrays import Bools, Floats, Ints
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,9 +15,10 @@ from typing import Final, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from monitor.metrics.arrays import Ints
+
 Bytes: TypeAlias = npt.NDArray[np.uint8]
 Words: TypeAlias = npt.NDArray[np.uint64]
-Ints: TypeAlias = npt.NDArray[np.int64]
 
 NAME_BYTES: Final = 32
 NAME_WORDS: Final = NAME_BYTES // 8
@@ -155,11 +156,6 @@ class DatagramSocket:
     def fileno(self) -> int:
         """For select and poll."""
         return self._descriptor
-
-    @property
-    def receive_buffer(self) -> int:
-        """Octets of the receive buffer the kernel really gave."""
-        return self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
 
     def send(self, headers: npt.NDArray[np.void]) -> int:
         """Send headers of `Outgoing.headers`, in order; how many the kernel took (0: try again). Raises OSError when

@@ -16,14 +16,15 @@ from typing import Final
 import numpy as np
 import structlog
 
-from collectors.snmp.batch.datagrams import Ints, sockaddr
+from collectors.snmp.batch.datagrams import sockaddr
 from collectors.snmp.batch.exchange import Answers, Exchange, Peer
-from collectors.snmp.batch.layouts import Floats, Layouts
+from collectors.snmp.batch.layouts import Layouts
 from collectors.snmp.batch.pacing import SendQueue
 from collectors.snmp.batch.request import Request
 from collectors.snmp.batch.slots import FLYING, IDLE, QUEUED, Slots
 from collectors.snmp.batch.targets import DeviceTable, Ended, Limits, Outcome, Target
 from monitor.clock import Clock
+from monitor.metrics.arrays import Floats, Ints
 
 _SEND: Final = 256  # datagrams a call
 _LOOK_SECONDS: Final = 0.02  # between looks for what is overdue

@@ -16,14 +16,15 @@ from typing import Final, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from collectors.snmp.batch.datagrams import CANNOT_CUT, SEGMENTS, DatagramSocket, Incoming, Ints
+from collectors.snmp.batch.datagrams import CANNOT_CUT, SEGMENTS, DatagramSocket, Incoming
 from collectors.snmp.batch.headers import request_ids
-from collectors.snmp.batch.layouts import NO_LAYOUT, NUMBERS, REPLY_BYTES, Bools, Layouts
+from collectors.snmp.batch.layouts import NO_LAYOUT, NUMBERS, REPLY_BYTES, Layouts
 from collectors.snmp.batch.request import as_expected, text_numbers
 from collectors.snmp.batch.shape import Shape, read_message, read_pdu
 from collectors.snmp.batch.slots import FLYING, IDLE, LAYOUTS_KEPT, Slots
 from collectors.snmp.errors import BerError, SnmpError, WrongTagError
 from collectors.snmp.usm.errors import AgainError
+from monitor.metrics.arrays import Bools, Ints
 
 _RECEIVE: Final = 512  # datagrams a call
 Sizes = npt.NDArray[np.int64]
@@ -60,7 +61,7 @@ class _Channel:
 
 
 class Exchange:
-    """See the module. `counts`: sent, retried, fit, learned, odd, foreign, stray, malformed, refused."""
+    """See the module. `counts`: sent, retried, learned, odd, foreign, stray, malformed, refused."""
 
     def __init__(self, slots: Slots, layouts: Layouts, peers: Mapping[int, Peer]) -> None:
         self._slots = slots
@@ -68,9 +69,7 @@ class Exchange:
         self._peers = peers
         self._channels: dict[bool, _Channel] = {}
         self.flying = 0
-        self.short: dict[
-            int, int
-        ] = {}  # devices that answer with fewer varbinds than asked for, and how many
+        self.short: dict[int, int] = {}  # devices that give fewer varbinds than asked for, and how many
         self.again: list[int] = []  # slots to be sent once more at once
         self.refused: set[int] = set()  # devices of SNMPv3 an answer of which was not believed
         self.unsendable: list[tuple[int, OSError]] = []  # slots the kernel will not send at all
@@ -252,9 +251,8 @@ class Exchange:
             try:
                 shape = read_pdu(data) if self._peer_of(slot) else read_message(data)
                 self._check_version(shape, slot)
-            except (
-                BerError
-            ):  # as good as lost: the request is sent again, and in the end the device is read plainly
+            except BerError:
+                # As good as lost: the request is sent again, and in the end the device is read plainly.
                 if not cut[row]:
                     self.counts["malformed"] += 1
                     continue

@@ -22,9 +22,7 @@ import structlog
 from collectors.interface import Credential, PollError, PollResult
 from collectors.profiles.recipe import Recipe, SeriesKey, trace
 from collectors.snmp.batch.columns import Columns, Kitchen
-from collectors.snmp.batch.datagrams import Ints
 from collectors.snmp.batch.engine import Engine
-from collectors.snmp.batch.layouts import Bools, Floats
 from collectors.snmp.batch.plan import Plan, Room, make_plan
 from collectors.snmp.batch.request import CELLS, Envelope
 from collectors.snmp.batch.targets import Outcome, Target
@@ -34,6 +32,7 @@ from collectors.snmp.message import V1, V2C
 from collectors.snmp.poller import SYS_UP_TIME, Snapshot, SnmpPoller
 from collectors.timetable import Task, Timetable
 from monitor.clock import Clock
+from monitor.metrics.arrays import Bools, Floats, Ints
 from monitor.model import Device, DeviceId
 
 MODULE: Final = "snmp"
@@ -43,12 +42,10 @@ REPAIR_SECONDS: Final = 300.0  # until a device of which a module failed is read
 _SLICE: Final = 0.05  # seconds of work between looks at what is due
 _IDLE: Final = 0.5
 _TOGETHER: Final = (
-    0.25  # seconds: what is due within begins together, for a batch of one costs as much as of fifty
+    0.25  # seconds; what is due within begins together: a batch of one costs as much as of fifty
 )
 _UNSETTLED: Final = 64  # readings that wait to become plans
-_ODD_AT_ONCE: Final = (
-    2  # replies that were not as planned, one poll after the other, before the plan is doubted
-)
+_ODD_AT_ONCE: Final = 2  # polls in a row whose replies were not as planned, before the plan is doubted
 _VERSIONS: Final[Mapping[str, int]] = {"snmp-v1": V1, "snmp-v2c": V2C}
 log = structlog.get_logger(__name__)
 

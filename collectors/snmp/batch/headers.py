@@ -10,8 +10,9 @@ from typing import Final
 
 import numpy as np
 
-from collectors.snmp.batch.datagrams import Bytes, Ints
-from collectors.snmp.batch.layouts import REPLY_BYTES, Bools
+from collectors.snmp.batch.datagrams import Bytes
+from collectors.snmp.batch.layouts import REPLY_BYTES
+from monitor.metrics.arrays import Bools, Ints
 
 _LONG: Final = 0x7F
 _V3: Final = 3

@@ -9,18 +9,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Sequence
-from typing import Final, TypeAlias
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
+from collectors.snmp.batch.datagrams import Words
 from collectors.snmp.batch.shape import Shape
 from collectors.snmp.ber import COUNTER64, INTEGER, NUMERIC
-
-Bools: TypeAlias = npt.NDArray[np.bool_]
-Ints: TypeAlias = npt.NDArray[np.int64]
-Floats: TypeAlias = npt.NDArray[np.float64]
-Words: TypeAlias = npt.NDArray[np.uint64]
+from monitor.metrics.arrays import Bools, Floats, Ints
 
 REPLY_BYTES: Final = 1536  # one Ethernet frame's payload and some; a longer reply does not fit a layout
 REPLY_WORDS: Final = REPLY_BYTES // 8

@@ -6,8 +6,7 @@ from collections import deque
 
 import numpy as np
 
-from collectors.snmp.batch.datagrams import Ints
-from collectors.snmp.batch.layouts import Floats
+from monitor.metrics.arrays import Floats, Ints
 
 _BURST_SECONDS = 0.1
 

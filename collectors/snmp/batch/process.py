@@ -22,13 +22,12 @@ import structlog
 from collectors.interface import Credential, PollResult
 from collectors.profiles.library import load_library
 from collectors.profiles.recipe import SeriesKey
-from collectors.snmp.batch.datagrams import Ints
 from collectors.snmp.batch.engine import Engine
 from collectors.snmp.batch.fleet import Fleet, Outlet
-from collectors.snmp.batch.layouts import Floats
 from collectors.snmp.batch.targets import Limits
 from collectors.snmp.poller import SnmpPoller
 from monitor.clock import SystemClock
+from monitor.metrics.arrays import Floats, Ints
 from monitor.model import Device, DeviceId
 from monitor.telemetry import configure_logging
 
@@ -156,6 +155,8 @@ def _main(connection: Connection, options: FleetOptions) -> None:
     configure_logging(options.log_level, "collector-snmp")
     clock = SystemClock()
     library = load_library(Path(options.profiles) if options.profiles else None)
+    for problem in library.problems:
+        log.error("a file of the profiles folder is left out", reason=str(problem))
     poller = SnmpPoller(clock, library.profiles)
     fleet = Fleet(clock, poller, Engine(clock, options.limits), _PipeOutlet(connection), options.readers)
     threading.Thread(target=_follow, args=(connection, fleet), name="orders", daemon=True).start()

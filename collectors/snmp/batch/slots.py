@@ -12,9 +12,10 @@ from typing import Final
 
 import numpy as np
 
-from collectors.snmp.batch.datagrams import Ints, Outgoing
-from collectors.snmp.batch.layouts import NO_LAYOUT, Bools, Floats
+from collectors.snmp.batch.datagrams import Outgoing
+from collectors.snmp.batch.layouts import NO_LAYOUT
 from collectors.snmp.batch.request import CELLS, REQUEST_BYTES, Request
+from monitor.metrics.arrays import Bools, Floats, Ints
 
 IDLE, QUEUED, FLYING = 0, 1, 2
 SLOT_BITS: Final = 20

@@ -8,8 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from collectors.snmp.batch.datagrams import Ints
-from collectors.snmp.batch.layouts import Floats
+from monitor.metrics.arrays import Floats, Ints
 
 
 class Outcome(IntEnum):

@@ -31,15 +31,14 @@ import structlog
 from collectors.interface import Credential, PollResult
 from collectors.profiles.loader import load_profiles
 from collectors.profiles.recipe import SeriesKey
-from collectors.snmp.batch.datagrams import Ints
 from collectors.snmp.batch.engine import Engine
 from collectors.snmp.batch.exchange import Peer
 from collectors.snmp.batch.fleet import Fleet
-from collectors.snmp.batch.layouts import Floats
 from collectors.snmp.batch.request import Request
 from collectors.snmp.batch.targets import Limits, Target
 from collectors.snmp.poller import SnmpPoller
 from monitor.clock import SystemClock
+from monitor.metrics.arrays import Floats, Ints
 from monitor.model import DeviceId
 from tests.bench.snmp.workload import devices, write_profiles
 

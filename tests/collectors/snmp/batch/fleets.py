@@ -11,12 +11,11 @@ from typing import Self
 from collectors.interface import Credential, PollResult
 from collectors.profiles.loader import load_profiles
 from collectors.profiles.recipe import SeriesKey
-from collectors.snmp.batch.datagrams import Ints
 from collectors.snmp.batch.engine import Engine
 from collectors.snmp.batch.fleet import Fleet
-from collectors.snmp.batch.layouts import Floats
 from collectors.snmp.poller import SnmpPoller
 from monitor.clock import Clock, SystemClock
+from monitor.metrics.arrays import Floats, Ints
 from monitor.model import Device, DeviceId, Kind, SiteId, SnmpAccess
 
 V2 = Credential("snmp-v2c", community="public")
