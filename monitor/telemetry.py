@@ -22,7 +22,7 @@ def process_registry(role: str) -> CollectorRegistry:
 
 
 def configure_logging(level: str, role: str) -> None:
-    """One JSON object a line on stderr, for a terminal key=value; `role` names the process."""
+    """One JSON object a line on what is stderr at that time; `role` names the process."""
     logging.basicConfig(level=logging.WARNING)
     renderer: structlog.types.Processor = structlog.processors.JSONRenderer(ensure_ascii=False)
     structlog.configure(
@@ -34,7 +34,7 @@ def configure_logging(level: str, role: str) -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper(), logging.INFO)),
-        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
         cache_logger_on_first_use=False,
     )
     structlog.contextvars.bind_contextvars(role=role)

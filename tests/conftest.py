@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 from prometheus_client import CollectorRegistry
 
 from monitor.audit import AuditLog
@@ -20,6 +21,14 @@ from monitor.settings import Settings
 from monitor.vault import Vault
 
 NOON = 1_795_262_400_000  # 2026-11-21T12:00:00Z
+
+
+@pytest.fixture(autouse=True)
+def _logging_of_no_other_test() -> Iterator[None]:
+    """Commands that are run inside a test configure the logging of the process."""
+    yield
+    structlog.reset_defaults()
+    structlog.contextvars.clear_contextvars()
 
 
 @pytest.fixture

@@ -7,14 +7,13 @@ end of a storm are counted too. It is an unsigned 32-bit number that wraps. Linu
 
 from __future__ import annotations
 
-import ctypes
 import errno
-import os
 import socket
 import struct
 from dataclasses import dataclass
 from typing import Final, NewType, Self
 
+from collectors.datagrams import NAME_BYTES, Incoming, enlarge, receive
 from monitor.errors import InputError, UnreachableError
 
 Peer = NewType("Peer", bytes)  # a raw sockaddr_in or sockaddr_in6, as the kernel gives it
@@ -25,30 +24,8 @@ ROOM: Final = 65_536  # the largest UDP payload fits, so none is ever cut
 _SO_MEMINFO: Final = 55
 _MEMINFO_FIELDS: Final = 9
 _MEMINFO_DROPS: Final = 8
-_SO_RCVBUFFORCE: Final = 33
-_NAME_ROOM: Final = 28
 _NAME_SIZE: Final = {socket.AF_INET: 16, socket.AF_INET6: 28}
 _WRAP: Final = 1 << 32
-
-
-class _Iovec(ctypes.Structure):
-    _fields_ = (("base", ctypes.c_void_p), ("length", ctypes.c_size_t))
-
-
-class _Msghdr(ctypes.Structure):
-    _fields_ = (
-        ("name", ctypes.c_void_p),
-        ("name_length", ctypes.c_uint32),
-        ("iov", ctypes.POINTER(_Iovec)),
-        ("iov_length", ctypes.c_size_t),
-        ("control", ctypes.c_void_p),
-        ("control_length", ctypes.c_size_t),
-        ("flags", ctypes.c_int),
-    )
-
-
-class _Mmsghdr(ctypes.Structure):
-    _fields_ = (("header", _Msghdr), ("length", ctypes.c_uint))
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,15 +56,10 @@ class TrapSocket:
         self.listener = listener
         self._socket = _bound(listener, buffer_bytes)
         self.buffer_bytes = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
-        self._data = bytearray(BATCH * ROOM)
-        self._names = bytearray(BATCH * _NAME_ROOM)
-        self._view = memoryview(self._data)
+        self._incoming = Incoming(BATCH, ROOM)
+        self._data = self._incoming.payloads.data.cast("B")
+        self._names = self._incoming.names.data.cast("B")
         self._name_size = _NAME_SIZE[listener.family]
-        self._headers, self._iovecs = _headers(self._data, self._names, self._name_size)
-        words = ctypes.sizeof(_Mmsghdr) // 4
-        place = _Mmsghdr.length.offset // 4
-        self._lengths = memoryview(self._headers).cast("B").cast("I")[place::words]
-        self._recvmmsg = ctypes.CDLL(None, use_errno=True).recvmmsg
         self._drops = 0
         self._drops_seen = self._raw_drops()
 
@@ -102,17 +74,12 @@ class TrapSocket:
 
     def receive(self) -> list[Datagram]:
         """Up to BATCH waiting datagrams, none when nothing waits; never blocks. OSError when the socket is broken."""
-        got = self._recvmmsg(self._socket.fileno(), self._headers, BATCH, socket.MSG_DONTWAIT, None)
-        if got < 0:
-            number = ctypes.get_errno()
-            if number in {errno.EAGAIN, errno.EINTR, errno.ECONNREFUSED}:
-                return []
-            raise OSError(number, os.strerror(number))
-        view, names, size = self._view, self._names, self._name_size
+        got = receive(self._socket.fileno(), self._incoming)
+        data, names, size = self._data, self._names, self._name_size
         found = []
-        for index, length in enumerate(self._lengths[:got].tolist()):
-            at, name = index * ROOM, index * _NAME_ROOM
-            found.append((Peer(bytes(names[name : name + size])), view[at : at + length].tobytes()))
+        for index, length in enumerate(self._incoming.sizes[:got].tolist()):
+            at, name = index * ROOM, index * NAME_BYTES
+            found.append((Peer(names[name : name + size].tobytes()), data[at : at + length].tobytes()))
         return found
 
     def send(self, data: bytes, peer: Peer) -> None:
@@ -194,20 +161,12 @@ def _bound(listener: Listener, buffer_bytes: int) -> socket.socket:
         if listener.family == socket.AF_INET6:
             made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         made.setblocking(False)
-        _enlarge(made, buffer_bytes)
+        enlarge(made, socket.SO_RCVBUF, buffer_bytes)
         made.bind((listener.host, listener.port))
     except OSError as error:
         made.close()
         raise _refusal(listener, error) from error
     return made
-
-
-def _enlarge(made: socket.socket, size: int) -> None:
-    """As root past net.core.rmem_max, else as far as it goes."""
-    try:
-        made.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, size)
-    except PermissionError:
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, size)
 
 
 def _refusal(listener: Listener, error: OSError) -> UnreachableError:
@@ -232,19 +191,3 @@ def _refusal(listener: Listener, error: OSError) -> UnreachableError:
         hint="check trap_listen; an address must belong to this machine",
         zh=f"无法监听 {where}：{error.strerror}，请检查 trap_listen",
     )
-
-
-def _headers(
-    data: bytearray, names: bytearray, name_size: int
-) -> tuple[ctypes.Array[_Mmsghdr], ctypes.Array[_Iovec]]:
-    base = ctypes.addressof(ctypes.c_char.from_buffer(data))
-    name_base = ctypes.addressof(ctypes.c_char.from_buffer(names))
-    iovecs = (_Iovec * BATCH)(*[_Iovec(base + index * ROOM, ROOM) for index in range(BATCH)])
-    headers = (_Mmsghdr * BATCH)()
-    for index in range(BATCH):
-        header = headers[index].header
-        header.name = name_base + index * _NAME_ROOM
-        header.name_length = name_size
-        header.iov = ctypes.pointer(iovecs[index])
-        header.iov_length = 1
-    return headers, iovecs

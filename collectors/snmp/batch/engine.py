@@ -16,7 +16,7 @@ from typing import Final
 import numpy as np
 import structlog
 
-from collectors.snmp.batch.datagrams import sockaddr
+from collectors.datagrams import sockaddr
 from collectors.snmp.batch.exchange import Answers, Exchange, Peer
 from collectors.snmp.batch.layouts import Layouts
 from collectors.snmp.batch.pacing import SendQueue

@@ -16,7 +16,7 @@ from typing import Final, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from collectors.snmp.batch.datagrams import CANNOT_CUT, SEGMENTS, DatagramSocket, Incoming
+from collectors.datagrams import CANNOT_CUT, SEGMENTS, DatagramSocket, Incoming
 from collectors.snmp.batch.headers import request_ids
 from collectors.snmp.batch.layouts import NO_LAYOUT, NUMBERS, REPLY_BYTES, Layouts
 from collectors.snmp.batch.request import as_expected, text_numbers

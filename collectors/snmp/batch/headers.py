@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 
-from collectors.snmp.batch.datagrams import Bytes
+from collectors.datagrams import Bytes
 from collectors.snmp.batch.layouts import REPLY_BYTES
 from monitor.metrics.arrays import Bools, Ints
 

@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from collectors.snmp.batch.datagrams import Words
+from collectors.datagrams import Words
 from collectors.snmp.batch.shape import Shape
 from collectors.snmp.ber import COUNTER64, INTEGER, NUMERIC
 from monitor.metrics.arrays import Bools, Floats, Ints

@@ -12,7 +12,7 @@ from typing import Final
 
 import numpy as np
 
-from collectors.snmp.batch.datagrams import Outgoing
+from collectors.datagrams import Outgoing
 from collectors.snmp.batch.layouts import NO_LAYOUT
 from collectors.snmp.batch.request import CELLS, REQUEST_BYTES, Request
 from monitor.metrics.arrays import Bools, Floats, Ints

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from collectors.snmp.batch.datagrams import DatagramSocket
+from collectors.datagrams import DatagramSocket
 from collectors.snmp.batch.engine import Engine
 from collectors.snmp.batch.plan import Plan, make_plan
 from collectors.snmp.batch.request import Envelope

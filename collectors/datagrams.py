@@ -1,4 +1,4 @@
-"""Many datagrams with one system call: sendmmsg(2) and recvmmsg(2) on one unconnected UDP socket.
+"""Many datagrams with one system call: sendmmsg(2) and recvmmsg(2) on an unconnected UDP socket. Linux only.
 
 Addresses are rows of NAME_BYTES octets holding a struct sockaddr_in or sockaddr_in6, payloads rows of a byte matrix.
 """
@@ -46,8 +46,8 @@ _TRUNCATED: Final = socket.MSG_TRUNC
 _BUSY: Final = frozenset({errno.EAGAIN, errno.EINTR, errno.ENOBUFS})
 # What the kernel reports about an earlier datagram (an ICMP answer); the next call works again.
 _ABOUT_OTHERS: Final = frozenset({errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN})
-_SO_RCVBUFFORCE: Final = 33
-_SO_SNDBUFFORCE: Final = 32
+_FORCED: Final = {socket.SO_RCVBUF: 33, socket.SO_SNDBUF: 32}  # SO_RCVBUFFORCE, SO_SNDBUFFORCE
+_LIBC: Final = ctypes.CDLL(None, use_errno=True)
 
 
 def sockaddr(address: str, port: int) -> bytes:
@@ -140,16 +140,12 @@ class DatagramSocket:
     """A UDP socket of one address family, never blocking. `buffer` octets are asked for each way."""
 
     def __init__(self, family: socket.AddressFamily, buffer: int = 32 << 20) -> None:
-        self._libc = ctypes.CDLL(None, use_errno=True)
         self._socket = socket.socket(family, socket.SOCK_DGRAM)
         self._socket.setblocking(False)
         if family == socket.AF_INET6:
             self._socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        for forced, plain in ((_SO_RCVBUFFORCE, socket.SO_RCVBUF), (_SO_SNDBUFFORCE, socket.SO_SNDBUF)):
-            try:
-                self._socket.setsockopt(socket.SOL_SOCKET, forced, buffer)
-            except PermissionError:  # without CAP_NET_ADMIN the system's limit holds
-                self._socket.setsockopt(socket.SOL_SOCKET, plain, buffer)
+        enlarge(self._socket, socket.SO_RCVBUF, buffer)
+        enlarge(self._socket, socket.SO_SNDBUF, buffer)
         self._socket.bind(("", 0) if family == socket.AF_INET else ("::", 0))
         self._descriptor = self._socket.fileno()
 
@@ -161,22 +157,31 @@ class DatagramSocket:
         """Send headers of `Outgoing.headers`, in order; how many the kernel took (0: try again). Raises OSError when
         the first of them cannot be sent at all.
         """
-        sent: int = self._libc.sendmmsg(
-            self._descriptor, ctypes.c_void_p(headers.ctypes.data), len(headers), 0
-        )
+        sent: int = _LIBC.sendmmsg(self._descriptor, ctypes.c_void_p(headers.ctypes.data), len(headers), 0)
         return sent if sent >= 0 else _failed(_BUSY)
 
     def receive(self, incoming: Incoming) -> int:
         """Datagrams that are there already, 0 when none. Raises OSError."""
-        incoming.headers["name_bytes"] = NAME_BYTES
-        found: int = self._libc.recvmmsg(
-            self._descriptor, incoming.pointer, incoming.rows, socket.MSG_DONTWAIT, None
-        )
-        return found if found >= 0 else _failed(_BUSY | _ABOUT_OTHERS)
+        return receive(self._descriptor, incoming)
 
     def close(self) -> None:
         """Close the socket."""
         self._socket.close()
+
+
+def receive(descriptor: int, incoming: Incoming) -> int:
+    """How many datagrams that are there already were put into `incoming`; never blocks. Raises OSError."""
+    incoming.headers["name_bytes"] = NAME_BYTES
+    found: int = _LIBC.recvmmsg(descriptor, incoming.pointer, incoming.rows, socket.MSG_DONTWAIT, None)
+    return found if found >= 0 else _failed(_BUSY | _ABOUT_OTHERS)
+
+
+def enlarge(made: socket.socket, which: int, octets: int) -> None:
+    """Ask for a buffer (SO_RCVBUF or SO_SNDBUF), past the system's limit when we may, else as far as it goes."""
+    try:
+        made.setsockopt(socket.SOL_SOCKET, _FORCED[which], octets)
+    except PermissionError:  # no CAP_NET_ADMIN
+        made.setsockopt(socket.SOL_SOCKET, which, octets)
 
 
 def _failed(passing: frozenset[int]) -> int:
