@@ -1,9 +1,9 @@
 """From what a device said once to the requests that ask for the same again. Pure.
 
 Every object is asked for by its predecessor (GETNEXT, GETBULK), so that a row that came or went shows in the very next
-reply. Tables with many cells are asked for by GETBULK, a block of rows of all columns with the same rows at a time;
-the last block also looks behind the last row. Single cells share requests. SNMPv1 has GETNEXT only, and does not see
-a row that came behind the last.
+reply. Tables with many cells are asked for by GETBULK, a block of rows of all columns with the same rows at a time,
+whichever tables they are of; the last block also looks behind the last row of each table. Single cells fill what room
+the blocks leave, then requests of their own. SNMPv1 has GETNEXT only, and does not see a row that came behind the last.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from collectors.snmp.batch.request import (
 from collectors.snmp.ber import (
     COUNTER64,
     EMPTY,
+    INTEGER,
     NUMERIC,
     Oid,
     Typed,
@@ -32,12 +33,15 @@ from collectors.snmp.ber import (
 )
 from collectors.snmp.message import GET_BULK, GET_NEXT, V1
 
-FULL_REPLY: Final = 1400  # octets of varbinds in a reply: one Ethernet frame with its headers
+FULL_REPLY: Final = 1456  # octets of a reply: one Ethernet frame, and room for some numbers to grow
 MOST_VARBINDS: Final = 120
 LEAST_REPLY: Final = 300  # below this an agent is read plainly
-_VARBIND: Final = 8  # tags and lengths of one varbind
-_NUMBER_BYTES: Final[Mapping[int, int]] = {**dict.fromkeys(NUMERIC, 4), COUNTER64: 7}  # of a usual number
-_SEALED: Final = 120  # octets SNMPv3 takes of a reply
+_VARBIND: Final = 6  # tags and lengths of one varbind
+_LONG: Final = 100  # octets of a varbind from which the lengths take more
+_COUNTER_OCTETS: Final = 3  # of a counter that grows, at least
+_COUNTER64_OCTETS: Final = 5
+_AROUND: Final = 30  # octets of a reply that are no varbinds, but for the community
+_AROUND_SEALED: Final = 192  # of SNMPv3, with usual names and keys
 _REQUEST_ROOM: Final = REQUEST_BYTES - 200  # SNMPv3's headers and the other PDU fields need the rest
 _COLUMNS: Final = 16
 _FEW: Final = 12  # a table with at most so many cells is not worth a request of its own
@@ -92,8 +96,8 @@ def make_plan(
     is measured, or that is too large, is simply not the plan's: it has no cell. `envelope` None means SNMPv3.
     """
     bulk = envelope is None or envelope.version != V1
-    if envelope is None:
-        room = replace(room, octets=room.octets - _SEALED)
+    around = _AROUND_SEALED if envelope is None else _AROUND + len(envelope.community)
+    room = replace(room, octets=room.octets - around)
     drafts: list[_Draft] = []
     singles = [(_before(oid), _expected(oid, typed, measured)) for oid, typed in scalars.items()]
     for group in _groups(columns):
@@ -138,13 +142,11 @@ def _cells(expected: Sequence[Expected]) -> Iterator[tuple[Oid, int]]:
 
 
 def _groups(columns: Columns) -> list[list[Oid]]:
-    """Columns of a table with the very same rows, which one request can ask for together. Not of several tables: only
-    behind the last row of the first column is looked for another.
-    """
-    found: dict[tuple[object, ...], list[Oid]] = {}
+    """Columns with the very same rows, which one request can ask for together."""
+    found: dict[tuple[bytes, ...], list[Oid]] = {}
     for column, rows in columns.items():
         if rows:
-            found.setdefault((decode_oid(column)[:-1], *rows), []).append(column)
+            found.setdefault(tuple(rows), []).append(column)
     return [group[at : at + _COLUMNS] for group in found.values() for at in range(0, len(group), _COLUMNS)]
 
 
@@ -163,12 +165,14 @@ def _blocks(
             return _narrower(group, rows, columns, measured, room)
         _add(draft, cells)
         draft.rows += 1
-    last = drafts[-1]
-    tail = Expected(group[0], tail=True)
-    _add(last, [tail], 0)
-    last.asked.append(group[0] + rows[-1])
-    last.request_bytes += len(last.asked[0]) + _VARBIND
+    for column in _one_a_table(group):
+        _add_single(drafts[-1], column + rows[-1], Expected(column, tail=True))
     return drafts
+
+
+def _one_a_table(group: Sequence[Oid]) -> list[Oid]:
+    """The first column of each table."""
+    return list({decode_oid(column)[:-1]: column for column in reversed(group)}.values())
 
 
 def _narrower(
@@ -198,20 +202,35 @@ def _single_cells(
 
 
 def _packed(singles: Sequence[tuple[Oid, Expected]], blocks: Sequence[_Draft], room: Room) -> list[_Draft]:
-    """Requests for single cells, as many in one as fit; the block with most room takes what it can before its rows."""
-    drafts: list[_Draft] = []
-    open_draft = min(blocks, key=lambda draft: draft.reply_bytes, default=None)
-    for before, one in singles:
-        if open_draft is None or not _has_room(open_draft, [one], room):
-            open_draft = _Draft()
-            if not _has_room(open_draft, [one], room):
-                open_draft = drafts[-1] if drafts else None
-                continue
-            drafts.append(open_draft)
-        _add(open_draft, [one], len(open_draft.asked))
-        open_draft.asked.append(before)
-        open_draft.request_bytes += len(before) + _VARBIND
+    """Requests for those single cells that do not fit before the rows of blocks."""
+    left = list(singles)
+    for block in blocks:
+        left = _filled(block, left, room)
+    drafts = []
+    while left:
+        draft, before = _Draft(), len(left)
+        left = _filled(draft, left, room)
+        if len(left) == before:  # each is too large alone
+            break
+        drafts.append(draft)
     return drafts
+
+
+def _filled(draft: _Draft, singles: Sequence[tuple[Oid, Expected]], room: Room) -> list[tuple[Oid, Expected]]:
+    """Take what fits; returns what is left."""
+    left = []
+    for before, one in singles:
+        if draft.reply_bytes + _size(one) <= room.octets and _has_room(draft, [one], room):
+            _add_single(draft, before, one)
+        else:
+            left.append((before, one))
+    return left
+
+
+def _add_single(draft: _Draft, before: Oid, one: Expected) -> None:
+    _add(draft, [one], len(draft.asked))
+    draft.asked.append(before)
+    draft.request_bytes += len(before) + _VARBIND
 
 
 def _has_room(draft: _Draft, cells: Sequence[Expected], room: Room) -> bool:
@@ -242,15 +261,15 @@ def _counts(cells: Sequence[Expected]) -> tuple[int, int]:
 
 def _size(one: Expected) -> int:
     """Octets of a varbind in a reply, with room to grow; a tail is taken to be some counter."""
-    if one.tail:
-        return len(one.oid) + 24
-    return len(one.oid) + len(one.content) + _VARBIND + (_NUMBER_BYTES.get(one.tag, 0))
+    octets = len(one.oid) + (16 if one.tail else len(one.content) + one.octets)
+    return octets + (_VARBIND if octets < _LONG else 2 * _VARBIND)
 
 
 def _expected(oid: Oid, typed: Typed, measured: frozenset[Oid]) -> Expected:
     tag, value = typed
-    if tag in NUMERIC:
-        return Expected(oid, tag)
+    if isinstance(value, int):
+        grows = 1 if tag == INTEGER else _COUNTER64_OCTETS if tag == COUNTER64 else _COUNTER_OCTETS
+        return Expected(oid, tag, octets=max(grows, value.bit_length() // 8 + 1))
     content = b"" if tag in EMPTY or not isinstance(value, bytes) else value
     return Expected(oid, tag, content, measured=oid in measured)
 

@@ -44,13 +44,15 @@ class Envelope:
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """One varbind a reply must hold: `content` are the octets of its value, empty for a number, which may move.
-    `measured`: the text may move too, for it is a number; `tail`: whatever lies behind the last row of column `oid`.
+    """One varbind a reply must hold: `content` are the octets of its value, empty for a number, which may move within
+    `octets`. `measured`: the text may move too, for it is a number; `tail`: whatever lies behind the last row of column
+    `oid`.
     """
 
     oid: Oid
     tag: int = 0
     content: bytes = b""
+    octets: int = 0
     measured: bool = False
     tail: bool = False
 
