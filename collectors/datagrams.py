@@ -68,6 +68,8 @@ class Outgoing:
     def __init__(self, rows: int, width: int) -> None:
         self.payloads: Bytes = np.zeros((rows, width), np.uint8)
         self.names: Bytes = np.zeros((rows, NAME_BYTES), np.uint8)
+        self._octets = self.payloads.data.cast("B")
+        self._width = width
         self._vectors: Words = np.zeros((rows, 2), np.uint64)
         self._headers = np.zeros(rows, _HEADER)
         self._cuts = np.zeros(width + 1, _CUT)
@@ -83,6 +85,15 @@ class Outgoing:
     def lengths(self) -> Words:
         """Octets of each payload."""
         return self._vectors[:, 1]
+
+    def write(self, row: int, payload: bytes) -> None:
+        """The payload of a row. Raises ValueError when it is too long."""
+        size = len(payload)
+        if size > self._width:
+            raise ValueError(f"a datagram of {size} octets where {self._width} fit")
+        at = row * self._width
+        self._octets[at : at + size] = payload
+        self._vectors[row, 1] = size
 
     def address(self, row: int, name: bytes) -> None:
         """Where a row goes; `name` from `sockaddr`."""
@@ -113,6 +124,7 @@ class Incoming:
             raise ValueError("the width must be whole words")
         self.rows = rows
         self.payloads: Bytes = np.zeros((rows, width), np.uint8)
+        self.octets = self.payloads.data.cast("B")  # the same, row behind row
         self.names: Words = np.zeros((rows, NAME_WORDS), np.uint64)
         self._vectors: Words = np.zeros((rows, 2), np.uint64)
         self.headers = np.zeros(rows, _HEADER)

@@ -57,7 +57,6 @@ class TrapSocket:
         self._socket = _bound(listener, buffer_bytes)
         self.buffer_bytes = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
         self._incoming = Incoming(BATCH, ROOM)
-        self._data = self._incoming.payloads.data.cast("B")
         self._names = self._incoming.names.data.cast("B")
         self._name_size = _NAME_SIZE[listener.family]
         self._drops = 0
@@ -75,7 +74,7 @@ class TrapSocket:
     def receive(self) -> list[Datagram]:
         """Up to BATCH waiting datagrams, none when nothing waits; never blocks. OSError when the socket is broken."""
         got = receive(self._socket.fileno(), self._incoming)
-        data, names, size = self._data, self._names, self._name_size
+        data, names, size = self._incoming.octets, self._names, self._name_size
         found = []
         for index, length in enumerate(self._incoming.sizes[:got].tolist()):
             at, name = index * ROOM, index * NAME_BYTES

@@ -137,10 +137,11 @@ class Exchange:
         self.flying += len(slots)
 
     def _seal(self, slots: Ints) -> None:
-        for slot in slots.tolist():
-            peer = self._peer_of(slot)
+        write, pdu = self._slots.outgoing.write, self._slots.pdu
+        ids = self._slots.ids(slots).tolist()
+        for slot, number, peer in zip(slots.tolist(), ids, self._peers_of(slots), strict=True):
             if peer is not None:
-                self._slots.write(slot, peer.seal(self._slots.pdu(slot), self._slots.id_of(slot)))
+                write(slot, peer.seal(pdu(slot, number), number))
 
     # -- in ---------------------------------------------------------------------------------------------------
 
@@ -182,24 +183,28 @@ class Exchange:
 
     def _unseal(self, incoming: Incoming, slots: Ints, known: Bools, sealed: Bools, sizes: Sizes) -> None:
         """Replace the messages of SNMPv3 by the PDUs in them; what is not authentic is not known any more."""
-        for row in np.flatnonzero(known).tolist():
-            slot = int(slots[row])
-            peer = self._peer_of(slot)
-            if peer is None and not sealed[row]:
+        rows = np.flatnonzero(known)
+        mine, octets = slots[rows], incoming.octets
+        asked = zip(
+            rows.tolist(), mine.tolist(), self._slots.ids(mine).tolist(), self._peers_of(mine),
+            sealed[rows].tolist(), sizes[rows].tolist(), strict=True,
+        )  # fmt: skip
+        for row, slot, number, peer, is_sealed, size in asked:
+            if peer is None and not is_sealed:
                 continue
-            pdu = b""
-            if peer is not None and sealed[row]:
-                pdu = self._opened(peer, incoming.payloads[row, : sizes[row]].tobytes(), slot)
+            at, pdu = row * REPLY_BYTES, b""
+            if peer is not None and is_sealed:
+                pdu = self._opened(peer, octets[at : at + size].tobytes(), slot, number)
             if not pdu:
                 known[row] = False
                 continue
             sizes[row] = len(pdu)
-            incoming.payloads[row, : len(pdu)] = np.frombuffer(pdu, np.uint8)
+            octets[at : at + len(pdu)] = pdu
 
-    def _opened(self, peer: Peer, datagram: bytes, slot: int) -> bytes:
-        """The PDU in an authentic answer to the slot's request, else nothing."""
+    def _opened(self, peer: Peer, datagram: bytes, slot: int, number: int) -> bytes:
+        """The PDU in an authentic answer to the slot's request, which has this id, else nothing."""
         try:
-            number, pdu = peer.open(datagram)
+            claimed, pdu = peer.open(datagram)
         except AgainError:  # it told us its engine or its time
             self.counts["refused"] += 1
             self.again.append(slot)
@@ -209,7 +214,7 @@ class Exchange:
             self.refused.add(int(self._slots.device[slot]))
             return b""
         at = 4 + (pdu[1] & 0x7F if pdu[1] > 0x7F else 0)
-        if number != self._slots.id_of(slot) or pdu[at : at + 4] != number.to_bytes(4, "big"):
+        if claimed != number or pdu[at : at + 4] != number.to_bytes(4, "big"):
             self.counts["refused"] += 1
             return b""
         return pdu
@@ -296,6 +301,9 @@ class Exchange:
 
     def _peer_of(self, slot: int) -> Peer | None:
         return self._peers.get(int(self._slots.device[slot]))
+
+    def _peers_of(self, slots: Ints) -> list[Peer | None]:
+        return [self._peers.get(device) for device in self._slots.device[slots].tolist()]
 
     def _keep(self, slots: Ints, layouts: Ints, replies: npt.NDArray[np.uint64], rows: Ints) -> None:
         numbers = self._layouts.numbers(layouts, replies, rows)

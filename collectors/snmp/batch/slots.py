@@ -61,9 +61,7 @@ class Slots:
             raise ValueError(f"a request longer than {REQUEST_BYTES} octets")
         first = self._place(count)
         for slot, request in enumerate(requests, first):
-            data = np.frombuffer(request.data, np.uint8)
-            self.outgoing.payloads[slot, : len(data)] = data
-            self.outgoing.lengths[slot] = len(data)
+            self.outgoing.write(slot, request.data)
             self.outgoing.address(slot, name)
             self._id_at[slot] = request.request_id_at
             self.request[slot] = request
@@ -103,20 +101,13 @@ class Slots:
         """The request id of one slot."""
         return int(_ID_MARK | int(self.generation[slot]) << SLOT_BITS | slot)
 
-    def pdu(self, slot: int) -> bytes:
+    def pdu(self, slot: int, number: int) -> bytes:
         """The request of a slot with its id, for a payload that must be sealed."""
         request = self.request[slot]
         if request is None:
             raise ValueError(f"slot {slot} has no request")
         at, data = request.request_id_at, request.data
-        return b"".join((data[:at], self.id_of(slot).to_bytes(4, "big"), data[at + 4 :]))
-
-    def write(self, slot: int, payload: bytes) -> None:
-        """Another payload for a slot. Raises ValueError when it is too long."""
-        if len(payload) > REQUEST_BYTES:
-            raise ValueError(f"a request of {len(payload)} octets")
-        self.outgoing.payloads[slot, : len(payload)] = np.frombuffer(payload, np.uint8)
-        self.outgoing.lengths[slot] = len(payload)
+        return b"".join((data[:at], number.to_bytes(4, "big"), data[at + 4 :]))
 
     def once(self, slots: Ints, rows: Ints) -> Ints:
         """Of rows whose slot is the same, only one: a reply may come twice."""

@@ -1,7 +1,7 @@
 """Digest and privacy with localised keys (RFC 3414 sections 6 and 8, RFC 3826, RFC 7860). No I/O.
 
 Built once per agent and user, used for every message: the hash states after HMAC's two pads are kept (RFC 2104,
-section 4), and CFB is undone with AES itself, since all its inputs are in the ciphertext.
+section 4), and CFB is made of contexts of the block cipher that are kept too.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from typing import Final, Protocol
 
 import numpy as np
 from cryptography.hazmat.decrepit.ciphers.algorithms import TripleDES
-from cryptography.hazmat.decrepit.ciphers.modes import CFB
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from collectors.snmp.usm.keys import Auth, Priv
@@ -60,15 +59,14 @@ class Privacy(Protocol):
 
 
 class AesCfb:
-    """AES in 128-bit cipher feedback mode, RFC 3826 section 3.1."""
+    """AES in 128-bit cipher feedback mode, RFC 3826 section 3.1. Not for use by several threads at once."""
 
-    __slots__ = ("_cipher", "_forward")
+    __slots__ = ("_chain", "_forward", "_last")
 
     def __init__(self, key: bytes) -> None:
         algorithm = algorithms.AES(key)
-        self._cipher = Cipher(
-            algorithm, CFB(bytes(_BLOCK))
-        )  # given each message's own start before it is used
+        self._chain = Cipher(algorithm, modes.CBC(bytes(_BLOCK))).encryptor()
+        self._last = 0  # the block this chain goes on from
         self._forward = Cipher(algorithm, modes.ECB()).encryptor()  # noqa: S305 - the block function of CFB
 
     def size(self, plain: int) -> int:
@@ -76,10 +74,19 @@ class AesCfb:
         return plain
 
     def encrypt(self, plain: bytes, boots: int, time: int, count: int) -> tuple[bytes, bytes]:
-        """Ciphertext and salt."""
-        start = (boots << 96 | time << 64 | count).to_bytes(_BLOCK, "big")
-        self._cipher.mode = CFB(start)
-        return self._cipher.encryptor().update(plain), start[8:]
+        """Ciphertext and salt. What is XORed with each block is the encipherment of the block of ciphertext before
+        it, and that is what CBC makes of the start and the plain text: one chain serves all messages, as each begins
+        by undoing the block the last one ended with.
+        """
+        size = len(plain)
+        if not size:
+            return b"", count.to_bytes(8, "big")
+        start = boots << 96 | time << 64 | count
+        chained = (start ^ self._last).to_bytes(_BLOCK, "big") + plain[: (size - 1) // _BLOCK * _BLOCK]
+        stream = self._chain.update(chained)
+        self._last = int.from_bytes(stream[-_BLOCK:], "big")
+        secret = int.from_bytes(plain, "big") ^ int.from_bytes(stream[:size], "big")
+        return secret.to_bytes(size, "big"), count.to_bytes(8, "big")
 
     def decrypt(self, secret: bytes, boots: int, time: int, salt: bytes) -> bytes:
         """Each block is the one before it, enciphered, XOR itself: all at once."""
@@ -87,10 +94,9 @@ class AesCfb:
         if not size or len(salt) != 8:
             return b""
         start = (boots << 32 | time).to_bytes(8, "big") + salt
-        masks = np.frombuffer(
-            self._forward.update(start + secret[: (size - 1) // _BLOCK * _BLOCK]), np.uint64
-        )
-        return (masks ^ np.frombuffer(secret.ljust(masks.nbytes, b"\0"), np.uint64)).tobytes()[:size]
+        stream = self._forward.update(start + secret[: (size - 1) // _BLOCK * _BLOCK])
+        masks = np.frombuffer(stream, np.uint64)
+        return (masks ^ np.frombuffer(secret.ljust(len(stream), b"\0"), np.uint64)).tobytes()[:size]
 
 
 class DesCbc:

@@ -19,8 +19,8 @@ from collectors.snmp.ber import (
     encode_integer,
     encode_length,
     encode_oid,
+    is_rest,
     read_element,
-    read_header,
     tlv,
 )
 from collectors.snmp.errors import BerError, MalformedReplyError
@@ -216,7 +216,11 @@ class UsmPeer:
         if self._privacy is None:
             plain = data[digest_end + 2 :]
         else:
-            at, _ = read_element(data, digest_end + 10, len(data), OCTET_STRING)
+            at = digest_end + 10
+            if is_rest(data, at, OCTET_STRING):
+                at += 4
+            else:
+                at, _ = read_element(data, at, len(data), OCTET_STRING)
             salt = data[digest_end + 2 : digest_end + 10]
             plain = self._privacy.decrypt(data[at:], self._boots, time, salt)
         pdu = self._pdu(plain, msg_id)
@@ -306,13 +310,11 @@ class UsmPeer:
     def _pdu(self, plain: bytes, msg_id: int) -> bytes:
         """The PDU in a decrypted ScopedPDU; what a wrong key leaves is refused as garbled."""
         try:
-            at, end = read_element(plain, 0, len(plain), SEQUENCE)
-            if end == len(plain) and plain.startswith(self._scope, at):
-                at += len(self._scope)
-                _, _, stop = read_header(plain, at, end)
-                if stop == end:
-                    return plain[at:end]
-            return decode_scoped(plain, padded=True).pdu
+            pdu = plain[4 + len(self._scope) :]
+            alike = (
+                plain.startswith(self._scope, 4) and is_rest(plain, 0, SEQUENCE) and is_rest(pdu, 0, RESPONSE)
+            )
+            return pdu if alike else decode_scoped(plain, padded=True).pdu
         except BerError:
             self._refuse("garbled", msg_id)
 

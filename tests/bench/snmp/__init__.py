@@ -125,7 +125,7 @@ def _v3(stack: ExitStack, folder: Path) -> list[Measure]:
     where, port = addresses(200), v3_agent(stack, folder)
     poller = stack.enter_context(Poller(Spec(folder, where, port, V3)))
     learned = poller.learn()
-    sides: dict[str, Callable[[], float]] = {_OURS: lambda: _good(poller.rounds(5)).per_cpu_second}
+    sides: dict[str, Callable[[], float]] = {_OURS: lambda: _good(poller.rounds(25)).per_cpu_second}
     if peers.EXPORTER in peers.installed():
         sides[peers.EXPORTER] = peers.exporter(stack, folder, peers.V3_AUTH, where, port, 30)
     note = f"v3: SHA and AES-128, {learned.requests:.0f} requests a poll, every one sealed and every reply verified"
