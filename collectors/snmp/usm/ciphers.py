@@ -9,8 +9,8 @@ from __future__ import annotations
 import hashlib
 from typing import Final, Protocol
 
-import numpy as np
 from cryptography.hazmat.decrepit.ciphers.algorithms import TripleDES
+from cryptography.hazmat.decrepit.ciphers.modes import CFB
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from collectors.snmp.usm.keys import Auth, Priv
@@ -18,6 +18,9 @@ from collectors.snmp.usm.keys import Auth, Priv
 _INNER: Final = bytes(value ^ 0x36 for value in range(256))
 _OUTER: Final = bytes(value ^ 0x5C for value in range(256))
 _BLOCK: Final = 16
+_FILLING: Final = tuple(
+    bytes(-octets % _BLOCK) for octets in range(_BLOCK)
+)  # behind so many octets of a block
 _DES_BLOCK: Final = 8
 
 
@@ -59,15 +62,19 @@ class Privacy(Protocol):
 
 
 class AesCfb:
-    """AES in 128-bit cipher feedback mode, RFC 3826 section 3.1. Not for use by several threads at once."""
+    """AES in 128-bit cipher feedback mode, RFC 3826 section 3.1. Not for use by several threads at once.
 
-    __slots__ = ("_chain", "_forward", "_last")
+    Making a context costs more than a message, so one each way serves all messages; what stands in for the start of
+    a message depends on the direction.
+    """
+
+    __slots__ = ("_backward", "_forward", "_last")
 
     def __init__(self, key: bytes) -> None:
         algorithm = algorithms.AES(key)
-        self._chain = Cipher(algorithm, modes.CBC(bytes(_BLOCK))).encryptor()
-        self._last = 0  # the block this chain goes on from
-        self._forward = Cipher(algorithm, modes.ECB()).encryptor()  # noqa: S305 - the block function of CFB
+        self._forward = Cipher(algorithm, modes.CBC(bytes(_BLOCK))).encryptor()
+        self._last = 0  # the block it goes on from
+        self._backward = Cipher(algorithm, CFB(bytes(_BLOCK))).decryptor()
 
     def size(self, plain: int) -> int:
         """As many."""
@@ -75,28 +82,29 @@ class AesCfb:
 
     def encrypt(self, plain: bytes, boots: int, time: int, count: int) -> tuple[bytes, bytes]:
         """Ciphertext and salt. What is XORed with each block is the encipherment of the block of ciphertext before
-        it, and that is what CBC makes of the start and the plain text: one chain serves all messages, as each begins
-        by undoing the block the last one ended with.
+        it, and that is what CBC makes of the start and the plain text. A message begins by undoing the block the last
+        one ended with.
         """
-        size = len(plain)
+        size, salt = len(plain), count.to_bytes(8, "big")
         if not size:
-            return b"", count.to_bytes(8, "big")
+            return b"", salt
         start = boots << 96 | time << 64 | count
         chained = (start ^ self._last).to_bytes(_BLOCK, "big") + plain[: (size - 1) // _BLOCK * _BLOCK]
-        stream = self._chain.update(chained)
+        stream = self._forward.update(chained)
         self._last = int.from_bytes(stream[-_BLOCK:], "big")
         secret = int.from_bytes(plain, "big") ^ int.from_bytes(stream[:size], "big")
-        return secret.to_bytes(size, "big"), count.to_bytes(8, "big")
+        return secret.to_bytes(size, "big"), salt
 
     def decrypt(self, secret: bytes, boots: int, time: int, salt: bytes) -> bytes:
-        """Each block is the one before it, enciphered, XOR itself: all at once."""
+        """The plain text. A block of ciphertext is all the next one depends on, so the start goes before the message
+        as if it were one; whole blocks leave the context where the next may begin.
+        """
         size = len(secret)
         if not size or len(salt) != 8:
             return b""
-        start = (boots << 32 | time).to_bytes(8, "big") + salt
-        stream = self._forward.update(start + secret[: (size - 1) // _BLOCK * _BLOCK])
-        masks = np.frombuffer(stream, np.uint64)
-        return (masks ^ np.frombuffer(secret.ljust(len(stream), b"\0"), np.uint64)).tobytes()[:size]
+        start = (boots << 32 | time).to_bytes(8, "big")
+        whole = b"".join((start, salt, secret, _FILLING[size % _BLOCK]))
+        return self._backward.update(whole)[_BLOCK : _BLOCK + size]
 
 
 class DesCbc:

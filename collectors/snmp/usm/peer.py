@@ -150,7 +150,8 @@ class UsmPeer:
 
     def engine_time(self) -> int:
         """snmpEngineTime of the agent now, by our clock, in seconds."""
-        return max(0, min(int(self._clock.monotonic() + self._offset), MAX_INT))
+        now = int(self._clock.monotonic() + self._offset)
+        return now if 0 <= now <= MAX_INT else max(0, min(now, MAX_INT))
 
     def discovery(self, msg_id: int) -> bytes:
         """A message whose Report tells the agent's engine id (RFC 3414 section 4)."""

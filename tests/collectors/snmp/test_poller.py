@@ -149,7 +149,7 @@ def test_a_refused_existence_question_is_a_no() -> None:
     assert result.identity["profile"] == "generic"
 
 
-CAPTURES = Path(os.environ.get("ZHISHOU_CAPTURES", "captures"))
+CAPTURES = Path(os.environ.get("CAPTURES_DATA", "captures"))
 
 
 @pytest.fixture(scope="module")
@@ -157,7 +157,7 @@ def replay() -> Iterator[int]:
     """The replay agent of a folder of recorded devices, one community each; see CAPTURES."""
     program = CAPTURES / "replay_agent.py"
     if not program.is_file():
-        pytest.skip("no recorded devices here: set ZHISHOU_CAPTURES to their folder")
+        pytest.skip("no recorded devices here: set CAPTURES_DATA to their folder")
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
         free.bind(("127.0.0.1", 0))
         port: int = free.getsockname()[1]

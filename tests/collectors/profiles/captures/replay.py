@@ -18,7 +18,7 @@ from collectors.snmp.poller import SnmpPoller
 from monitor.clock import SystemClock
 from monitor.model import Device, DeviceId, Kind, SiteId, SnmpAccess
 
-VARIABLE = "ZHISHOU_CAPTURES"
+VARIABLE = "CAPTURES_DATA"
 
 
 @dataclass(frozen=True, slots=True)
