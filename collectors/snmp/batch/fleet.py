@@ -335,11 +335,11 @@ class Fleet:
         site = self._sites.setdefault(entry.device.site, len(self._sites))
         target = Target(entry.device.address, access.port, access.timeout, access.retries, site=site)
         number = self._engine.add(target, plan.requests, peer)
-        first = self._engine.first_slot(number)
-        places = {oid: (first + request) * CELLS + cell for oid, (request, cell) in plan.cells.items()}
-        self._kitchen.add(number, recipe, places)
+        first = self._engine.first_slot(number) * CELLS
+        places = {oid: request * CELLS + cell for oid, (request, cell) in plan.cells.items()}
+        self._kitchen.add(number, recipe, first, places)
         entry.number = number
-        entry.uptime_cell = places[SYS_UP_TIME]
+        entry.uptime_cell = first + places[SYS_UP_TIME]
         entry.uptime = uptime[1] if isinstance(uptime[1], int) else 0
         share = Task(
             entry.device.id, MODULE, access.interval

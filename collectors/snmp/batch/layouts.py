@@ -21,6 +21,7 @@ from monitor.metrics.arrays import Bools, Floats, Ints
 
 REPLY_BYTES: Final = 1536  # one Ethernet frame's payload and some; a longer reply does not fit a layout
 REPLY_WORDS: Final = REPLY_BYTES // 8
+_MASK_WORDS: Final = REPLY_WORDS // 8  # a bit for each octet
 NUMBERS: Final = 64  # at most so many numbers a reply
 NO_LAYOUT: Final = 0
 _KEY_OCTETS: Final = 16
@@ -40,7 +41,7 @@ class Layouts:
         self._same: dict[bytes, int] = {}
         self._keys: dict[int, bytes] = {}
         self._users: dict[int, int] = {}
-        self._masks: Words = np.zeros((capacity, REPLY_WORDS), np.uint64)
+        self._masks: Words = np.zeros((capacity, _MASK_WORDS), np.uint64)
         self._octets: Words = np.zeros((capacity, REPLY_WORDS), np.uint64)
         self._lengths = np.full(capacity, -1, np.int32)
         self._word = np.zeros((capacity, NUMBERS), np.int32)
@@ -81,7 +82,8 @@ class Layouts:
         if number == NO_LAYOUT:
             number = self._same[key] = self._free.pop() if self._free else self._next()
             self._keys[number] = key
-            self._masks[number], self._octets[number] = mask.view(np.uint64), octets.view(np.uint64)
+            self._masks[number] = np.packbits(mask).view(np.uint64)
+            self._octets[number] = octets.view(np.uint64)
             self._place(number, ends - 8, sizes, signed)
             self._lengths[number] = len(data)
         self._users[number] = self._users.get(number, 0) + 1
@@ -111,8 +113,9 @@ class Layouts:
         """Whether reply [i] (a row of REPLY_WORDS words, `sizes` [i] octets of it filled) has layout [i]."""
         differ = self._octets.take(layouts, 0)
         np.bitwise_xor(differ, replies, out=differ)
-        np.bitwise_and(differ, self._masks.take(layouts, 0), out=differ)
-        same = np.bitwise_or.reduce(differ, 1) == 0
+        changed = np.packbits(differ.view(np.uint8), axis=1).view(np.uint64)
+        changed &= self._masks.take(layouts, 0)
+        same = np.bitwise_or.reduce(changed, 1) == 0
         same &= self._lengths.take(layouts) == sizes
         return np.asarray(same)
 

@@ -101,7 +101,7 @@ def cooked(recipe: Recipe, snapshot: Snapshot) -> dict[SeriesKey, float] | None:
     numbers = {oid: number_of(typed) for oid, typed in said(snapshot)}
     cells = np.array([np.nan, *(np.nan if one is None else one for one in numbers.values())], np.float64)
     kitchen = Kitchen()
-    kitchen.add(7, recipe, {oid: at for at, oid in enumerate(numbers, 1)})
+    kitchen.add(7, recipe, 1, {oid: at for at, oid in enumerate(numbers)})
     columns, holds = kitchen.serve(np.array([7]), cells)
     assert columns.counts.tolist() == [len(recipe.series)]
     if not holds[0]:
