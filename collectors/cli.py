@@ -14,7 +14,6 @@ from prometheus_client import CollectorRegistry, start_http_server
 
 from collectors.agent import Agent, AgentOptions
 from collectors.assignment import AssignmentSource
-from collectors.enrich import SNMP
 from collectors.outbox import Outbox
 from collectors.pollers import build_pollers
 from collectors.snmp.batch.process import FleetOptions, SnmpProcess
@@ -83,7 +82,7 @@ def collect(
     source = AssignmentSource(client, collector, load_vault(settings), folder / "assignment")
     outbox = Outbox(folder / "spool", metric_bytes=spool_mib * MEBIBYTE)
     options = AgentOptions(collector, folder, workers=workers)
-    pollers = build_pollers(clock, ca_file=ca_file, profiles=settings.profiles, leave_out={SNMP})
+    pollers = build_pollers(clock, ca_file=ca_file)
     metrics = CollectorMetrics(registry)
     agent = Agent(options, client, source, pollers, outbox, clock, metrics)
     fleet = FleetOptions(settings.profiles, settings.log_level, limits=LIMITS)

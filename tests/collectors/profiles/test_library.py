@@ -10,7 +10,6 @@ from click.testing import CliRunner
 from structlog.testing import capture_logs
 
 from collectors.interface import Credential
-from collectors.pollers import build_pollers
 from collectors.profiles.library import (
     SHIPPED,
     SHIPPED_MODULES,
@@ -23,6 +22,7 @@ from collectors.profiles.loader import load_profiles
 from collectors.profiles.recording import parse_recording
 from collectors.profiles.replay import COMMUNITY, ReplayAgent
 from collectors.snmp.cli import poll
+from collectors.snmp.poller import SnmpPoller
 from monitor.clock import SystemClock
 from monitor.errors import InputError
 from monitor.model import Device, DeviceId, Kind, SiteId, SnmpAccess
@@ -73,7 +73,7 @@ def test_a_folder_comes_after_ours(tmp_path: Path) -> None:
 
 def test_a_poll_reads_a_module_of_snmp_exporter(tmp_path: Path) -> None:
     library(tmp_path, acme_switch=PROFILE, snmp=MODULES)
-    poller = build_pollers(SystemClock(), profiles=str(tmp_path))["snmp"]
+    poller = SnmpPoller(SystemClock(), load_library(tmp_path).profiles)
     with ReplayAgent(parse_recording(WALK, "w").varbinds) as agent:
         device = Device(
             DeviceId("d"), SiteId("s"), "d", Kind.NETWORK, agent.host, snmp=SnmpAccess("c", port=agent.port)

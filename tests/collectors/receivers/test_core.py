@@ -2,65 +2,33 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import pytest
-from flask import Flask
 from prometheus_client import CollectorRegistry
-from werkzeug.serving import make_server
 
-from collectors.agent import Agent, AgentOptions
-from collectors.assignment import AssignmentSource
-from collectors.outbox import Outbox
-from collectors.pollers import build_pollers
+from collectors.agent import Agent
+from collectors.enrich import SNMP
 from collectors.receivers.traps import TrapReceiver, build
 from collectors.telemetry import CollectorMetrics
-from collectors.uplink import CoreClient
-from monitor import ingest
 from monitor.clock import SystemClock
 from monitor.credentials import Credentials
 from monitor.events.interface import Event, EventQuery
-from monitor.metrics import service
 from monitor.metrics.interface import Vector
 from monitor.model import (
     WHOLE_CITY,
-    CollectorId,
     Device,
     DeviceId,
-    Grade,
-    Inventory,
     Kind,
-    Region,
-    RegionId,
-    Site,
-    SiteId,
     SnmpAccess,
 )
 from monitor.service import Runtime
 from monitor.settings import Settings
-from monitor.vault import Vault
+from tests.collectors.hospital import SITE, hospital_of, make_collector, snmp_poller
 from tests.collectors.receivers.station import LINK_VARBINDS, netsnmp
 from tests.real.snmpd import LoopbackSnmpd
-
-
-@pytest.fixture
-def core(runtime: Runtime) -> Iterator[str]:
-    app = Flask("core")
-    live = replace(runtime, clock=SystemClock())
-    for part in (service.build(live), ingest.build(live)):
-        for blueprint in part.blueprints():
-            app.register_blueprint(blueprint)
-    server = make_server("127.0.0.1", 0, app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
-    thread.join()
 
 
 def test_a_trap_becomes_an_event_of_its_device_and_a_poll(
@@ -68,12 +36,8 @@ def test_a_trap_becomes_an_event_of_its_device_and_a_poll(
 ) -> None:
     with LoopbackSnmpd(tmp_path, community="watch") as snmpd:
         access = SnmpAccess("watch", port=snmpd.port, interval=3600)
-        device = Device(
-            DeviceId("SW-1"), SiteId("H001"), "核心交换机", Kind.NETWORK, "127.0.0.1", snmp=access
-        )
-        site = Site(SiteId("H001"), "医院", RegionId("R1"), Grade.TERTIARY, 3, CollectorId("c1"))
-        region = Region(RegionId("R1"), "区")
-        runtime.directory.replace(Inventory("市", {region.id: region}, {site.id: site}, {device.id: device}))
+        device = Device(DeviceId("SW-1"), SITE, "核心交换机", Kind.NETWORK, "127.0.0.1", snmp=access)
+        runtime.directory.replace(hospital_of(device))
         Credentials(runtime.database, runtime.vault).put("watch", "snmp-v2c", {"community": "watch"})
         agent, receiver, metrics = collector(core, tmp_path)
         agent.start()
@@ -93,13 +57,8 @@ def test_a_trap_becomes_an_event_of_its_device_and_a_poll(
 
 
 def collector(core: str, folder: Path) -> tuple[Agent, TrapReceiver, CollectorMetrics]:
-    clock = SystemClock()
-    client = CoreClient(core)
-    source = AssignmentSource(client, "c1", Vault(bytes(32)), folder / "assignment")
     registry = CollectorRegistry()
-    metrics = CollectorMetrics(registry)
-    options = AgentOptions("c1", folder, workers=4, refresh=1, heartbeat=1)
-    agent = Agent(options, client, source, build_pollers(clock), Outbox(folder / "spool"), clock, metrics)
+    agent, metrics = make_collector(core, folder, registry, {SNMP: snmp_poller()})
     receiver = build(agent, replace(Settings(), trap_listen="127.0.0.1:0"), registry)
     assert isinstance(receiver, TrapReceiver)
     agent.accompany([receiver])
