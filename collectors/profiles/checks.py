@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from collectors.profiles.place import Place
+from collectors.place import Place
 from collectors.profiles.profile import INDEX, Emit, Module
 
 _ALIAS: Final = re.compile(r"[a-z][a-z0-9_]*")

@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from collectors.place import Place, read_yaml
 from collectors.profiles.loader import RawProfile, parse_profile, resolve
 from collectors.profiles.modules import ModuleFile
 from collectors.profiles.modules_loader import MAX_BYTES, is_module_file, load_modules, parse_modules
 from collectors.profiles.modules_profile import as_profile
-from collectors.profiles.place import Place, read_yaml
 from collectors.profiles.profile import Profile
 from monitor.errors import InputError
 

@@ -10,11 +10,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from collectors.place import Place, read_yaml
 from collectors.profiles.checks import aliases_used
 from collectors.profiles.library import Library
 from collectors.profiles.loader import parse_profile, resolve
 from collectors.profiles.modules_loader import MAX_BYTES, is_module_file, parse_modules
-from collectors.profiles.place import Place, read_yaml
 from collectors.profiles.profile import Module, Profile
 from collectors.snmp.ber import dotted
 from monitor.errors import InputError

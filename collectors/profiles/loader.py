@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
+from collectors.place import Place, read_yaml
 from collectors.profiles.checks import check_alias, check_emit, check_module
 from collectors.profiles.expression import Expression, compile_expression
-from collectors.profiles.place import Place, read_yaml
 from collectors.profiles.profile import (
     ABSENT,
     FORMS,

@@ -12,6 +12,7 @@ from typing import Final, cast
 
 import re2
 
+from collectors.place import Place, read_yaml
 from collectors.profiles.modules import (
     INDEX_TYPES,
     LOOKUP_TYPES,
@@ -26,7 +27,6 @@ from collectors.profiles.modules import (
     Pattern,
     WalkModule,
 )
-from collectors.profiles.place import Place, read_yaml
 from monitor.errors import InputError
 
 MAX_BYTES: Final = 16 << 20  # the file snmp_exporter ships has 2 MB

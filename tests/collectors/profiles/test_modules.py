@@ -13,12 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from collectors.place import MAX_DEPTH, Place, parse_yaml
 from collectors.profiles.modules import INDEX_TYPES, METRIC_TYPES, Index, ModuleFile, WalkModule
 from collectors.profiles.modules_loader import is_module_file, parse_modules, pattern, seconds
 from collectors.profiles.modules_profile import as_profile
 from collectors.profiles.modules_read import Families, date_and_time, expand, read_families
 from collectors.profiles.modules_text import apply_hint, split_index, text
-from collectors.profiles.place import MAX_DEPTH, Place, parse_yaml
 from collectors.snmp.ber import (
     COUNTER64,
     GAUGE32,
@@ -449,7 +449,7 @@ modules:
 
 
 def test_a_large_file_is_refused(tmp_path: Path) -> None:
-    from collectors.profiles.place import read_yaml
+    from collectors.place import read_yaml
 
     path = tmp_path / "big.yml"
     path.write_bytes(b"a: b\n" * 10)

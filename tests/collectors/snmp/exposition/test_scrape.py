@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from collectors.place import parse_yaml
 from collectors.profiles.modules import WalkModule
 from collectors.profiles.modules_loader import parse_modules
-from collectors.profiles.place import parse_yaml
 from collectors.snmp.ber import INTEGER, OCTET_STRING, VarBind, dotted, encode_oid
 from collectors.snmp.errors import AgentError, BudgetError, LoopError, NoAnswerError
 from collectors.snmp.exposition.scrape import Scrape, ScrapeError, Scraper
