@@ -7,13 +7,12 @@ documentation; `zhishou config show` prints it.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TypeVar
 
-import yaml
-
+from monitor.document import read_document
 from monitor.errors import InputError
 
 T = TypeVar("T", str, int, float, bool)
@@ -133,9 +132,12 @@ def load_settings(
     path = file or folder / "zhishou.yml"
     settings = Settings()
     if path.exists():
-        settings = _merge(settings, _read(path), str(path))
-    settings = _merge(settings, environment, "environment")
-    settings = _merge(settings, given, "command line")
+        document = read_document(path)
+        if not isinstance(document.data, dict | None):
+            raise InputError("expected a mapping of settings", where=document.where(""))
+        settings = _merge(settings, document.data or {}, document.where)
+    settings = _merge(settings, environment, lambda _: "environment")
+    settings = _merge(settings, given, lambda _: "command line")
     if settings.event_retention_days < 180:
         raise InputError(
             "event_retention_days is below 180",
@@ -145,23 +147,13 @@ def load_settings(
     return settings
 
 
-def _read(path: Path) -> Mapping[str, object]:
-    try:
-        data = yaml.safe_load(path.read_text("utf-8")) or {}
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"not valid YAML: {error}", where=str(path)) from error
-    if not isinstance(data, dict):
-        raise InputError("expected a mapping of settings", where=str(path))
-    return data
-
-
-def _merge(settings: Settings, given: Mapping[str, object], where: str) -> Settings:
+def _merge(settings: Settings, given: Mapping[str, object], where: Callable[[str], str]) -> Settings:
     known = {item.name: item for item in fields(settings)}
     changes: dict[str, object] = {}
     for name, value in given.items():
         if name not in known:
-            raise InputError(f"unknown setting {name!r}", where=where, hint="see `zhishou config show`")
-        changes[name] = _convert(name, value, type(known[name].default), where)
+            raise InputError(f"unknown setting {name!r}", where=where(name), hint="see `zhishou config show`")
+        changes[name] = _convert(name, value, type(known[name].default), where(name))
     return replace(settings, **changes)  # type: ignore[arg-type]
 
 

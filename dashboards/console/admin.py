@@ -13,11 +13,11 @@ from dashboards.i18n import ROLE_WORDS, error_text
 from dashboards.listing import asked
 from dashboards.scope import backend, current, requires
 from dashboards.states import COLLECTOR_LOST_MS
+from monitor.document import parse_document
 from monitor.errors import InputError
 from monitor.identity.roles import Permission, Role
 from monitor.identity.tokens import SCOPES
 from monitor.identity.users import random_password
-from monitor.inventory.document import parse_document
 from monitor.inventory.file import InventoryFileError, check_inventory
 from monitor.inventory.plan import Change, apply, changes
 

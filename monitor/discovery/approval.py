@@ -11,9 +11,9 @@ from monitor.directory import Directory
 from monitor.discovery.grants import SiteCredentials
 from monitor.discovery.interface import ProposalView
 from monitor.discovery.proposals import Proposals, check_bulk, suggested_id
+from monitor.document import Placed
 from monitor.documents import Document, to_document
 from monitor.errors import InputError
-from monitor.inventory.document import Placed
 from monitor.inventory.file import InventoryFileError, check_inventory
 from monitor.inventory.plan import apply
 from monitor.model import Device, DeviceId, Inventory, Kind, Scope, SiteId, SnmpAccess

@@ -21,9 +21,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from monitor.credentials import FIELDS
+from monitor.document import Placed, Plain, read_document
 from monitor.documents import from_document
 from monitor.errors import InputError
-from monitor.inventory.document import Placed, Plain, read_document
 from monitor.model import Device, Inventory, Region, Service, ServiceNode, Site
 
 T = TypeVar("T", Region, Site, Device, Service)

@@ -9,10 +9,10 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from monitor.credentials import Credentials
+from monitor.document import parse_document
 from monitor.documents import from_document
 from monitor.events.interface import EventQuery
 from monitor.ingest import build
-from monitor.inventory.document import parse_document
 from monitor.inventory.file import check_inventory
 from monitor.inventory.plan import apply
 from monitor.model import WHOLE_CITY, Device, Scope, SiteId

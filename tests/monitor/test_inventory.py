@@ -14,8 +14,8 @@ from monitor.clock import ManualClock
 from monitor.credentials import Credentials
 from monitor.database import Database
 from monitor.directory import CollectorStatus, Directory, ModuleStatus
+from monitor.document import parse_document
 from monitor.errors import InputError, NotFoundError
-from monitor.inventory.document import parse_document
 from monitor.inventory.file import InventoryFile, InventoryFileError, check_inventory, load_inventory
 from monitor.inventory.plan import apply, changes
 from monitor.model import WHOLE_CITY, DeviceId, Scope, SiteId

@@ -41,6 +41,19 @@ def test_a_broken_file_is_named(text: str, tmp_path: Path) -> None:
         load_settings(environ={"ZHISHOU_DATA": str(tmp_path)})
 
 
+def test_what_is_wrong_in_the_file_is_named_with_its_line(tmp_path: Path) -> None:
+    for text, expected in [
+        ("listen: 127.0.0.1:1\nlisen: 127.0.0.1:2\n", r"zhishou\.yml:2 \(lisen\).*unknown setting"),
+        ("\nretention_days: long\n", r"zhishou\.yml:2 \(retention_days\).*not a int"),
+        ("listen: a\nlisten: b\n", r"zhishou\.yml:2.*duplicate"),
+        ("x: &a 1\nlisten: *a\n", r"zhishou\.yml:1.*anchors"),
+        ("data: " + "[" * 100, r"zhishou\.yml:1.*nested"),
+    ]:
+        (tmp_path / "zhishou.yml").write_text(text)
+        with pytest.raises(InputError, match=expected):
+            load_settings(environ={"ZHISHOU_DATA": str(tmp_path)})
+
+
 def test_addresses_that_carry_a_password_or_key_are_not_shown() -> None:
     shown = Settings(
         database_url="postgresql+psycopg://u:geheim@h/z",
