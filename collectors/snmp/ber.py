@@ -75,14 +75,6 @@ def read_header(data: bytes, at: int, end: int) -> tuple[int, int, int]:
     return tag, start, start + length
 
 
-def is_rest(data: bytes, at: int, tag: int) -> bool:
-    """Whether there begins an element of `tag` that ends with the data and whose length takes three octets, as that of
-    most elements around a whole reply does; its content begins four octets on.
-    """
-    size = len(data) - at - 4
-    return size >= 0 and data[at] == tag and data[at + 1] == 0x82 and data[at + 2] << 8 | data[at + 3] == size
-
-
 def read_element(data: bytes, at: int, end: int, tag: int) -> tuple[int, int]:
     """First content octet and end of an element that must have `tag`. Raises BerError."""
     found, start, stop = read_header(data, at, end)

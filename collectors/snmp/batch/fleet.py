@@ -327,11 +327,12 @@ class Fleet:
             raise ValueError(
                 "its profile cannot be traced" if recipe is None else "it does not say how long it is up"
             )
-        plan = _plan_of(recipe, snapshot, credential, entry.room)
+        peer = self._poller.peer(entry.device.id) if credential.kind == "snmp-v3" else None
+        room = entry.room if peer is None else replace(entry.room, octets=entry.room.octets - peer.around)
+        plan = _plan_of(recipe, snapshot, credential, room)
         lacking = recipe.cells - plan.cells.keys()
         if lacking:
             raise ValueError(f"{len(lacking)} values do not fit a request")
-        peer = self._poller.peer(entry.device.id) if credential.kind == "snmp-v3" else None
         site = self._sites.setdefault(entry.device.site, len(self._sites))
         target = Target(entry.device.address, access.port, access.timeout, access.retries, site=site)
         number = self._engine.add(target, plan.requests, peer)

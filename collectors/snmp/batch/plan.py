@@ -40,8 +40,8 @@ _VARBIND: Final = 6  # tags and lengths of one varbind
 _LONG: Final = 100  # octets of a varbind from which the lengths take more
 _COUNTER_OCTETS: Final = 3  # of a counter that grows, at least
 _COUNTER64_OCTETS: Final = 5
-_AROUND: Final = 30  # octets of a reply that are no varbinds, but for the community
-_AROUND_SEALED: Final = 192  # of SNMPv3, with usual names and keys
+_AROUND_VARBINDS: Final = 20  # octets of a PDU that are no varbinds
+_AROUND_PDU: Final = 10  # octets of a message that are no PDU, but for the community
 _REQUEST_ROOM: Final = REQUEST_BYTES - 200  # SNMPv3's headers and the other PDU fields need the rest
 _COLUMNS: Final = 16
 _FEW: Final = 12  # a table with at most so many cells is not worth a request of its own
@@ -93,11 +93,12 @@ def make_plan(
     room: Room = Room(),
 ) -> Plan:
     """The plan for a device that said this; texts of objects in `measured` are read as numbers. An object whose text
-    is measured, or that is too large, is simply not the plan's: it has no cell. `envelope` None means SNMPv3.
+    is measured, or that is too large, is simply not the plan's: it has no cell. `envelope` None means SNMPv3, whose
+    `room` is that of the PDU.
     """
     bulk = envelope is None or envelope.version != V1
-    around = _AROUND_SEALED if envelope is None else _AROUND + len(envelope.community)
-    room = replace(room, octets=room.octets - around)
+    around = 0 if envelope is None else _AROUND_PDU + len(envelope.community)
+    room = replace(room, octets=room.octets - around - _AROUND_VARBINDS)
     drafts: list[_Draft] = []
     singles = [(_before(oid), _expected(oid, typed, measured)) for oid, typed in scalars.items()]
     for group in _groups(columns):

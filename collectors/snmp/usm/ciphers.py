@@ -64,41 +64,38 @@ class Privacy(Protocol):
 class AesCfb:
     """AES in 128-bit cipher feedback mode, RFC 3826 section 3.1. Not for use by several threads at once.
 
-    Making a context costs more than a message, so one each way serves all messages; what stands in for the start of
-    a message depends on the direction.
+    Making a context costs more than a message, so one each way serves all messages. All that a block depends on is the
+    block of ciphertext before it: a message begins behind a block that travels as its start, and ends with a whole one.
     """
 
-    __slots__ = ("_backward", "_forward", "_last")
+    __slots__ = ("_backward", "_block", "_forward", "_next")
 
     def __init__(self, key: bytes) -> None:
         algorithm = algorithms.AES(key)
-        self._forward = Cipher(algorithm, modes.CBC(bytes(_BLOCK))).encryptor()
-        self._last = 0  # the block it goes on from
+        self._forward = Cipher(algorithm, CFB(bytes(_BLOCK))).encryptor()
         self._backward = Cipher(algorithm, CFB(bytes(_BLOCK))).decryptor()
+        self._block = Cipher(algorithm, modes.ECB()).encryptor()  # noqa: S305 - the block function of CFB
+        self._next = self._mask(bytes(_BLOCK))
+
+    def _mask(self, block: bytes) -> int:
+        """What the next block is XORed with when this was the last of the ciphertext."""
+        return int.from_bytes(self._block.update(block), "big")
 
     def size(self, plain: int) -> int:
         """As many."""
         return plain
 
     def encrypt(self, plain: bytes, boots: int, time: int, count: int) -> tuple[bytes, bytes]:
-        """Ciphertext and salt. What is XORed with each block is the encipherment of the block of ciphertext before
-        it, and that is what CBC makes of the start and the plain text. A message begins by undoing the block the last
-        one ended with.
-        """
-        size, salt = len(plain), count.to_bytes(8, "big")
-        if not size:
-            return b"", salt
-        start = boots << 96 | time << 64 | count
-        chained = (start ^ self._last).to_bytes(_BLOCK, "big") + plain[: (size - 1) // _BLOCK * _BLOCK]
-        stream = self._forward.update(chained)
-        self._last = int.from_bytes(stream[-_BLOCK:], "big")
-        secret = int.from_bytes(plain, "big") ^ int.from_bytes(stream[:size], "big")
-        return secret.to_bytes(size, "big"), salt
+        """Ciphertext and salt."""
+        size = len(plain)
+        start = (boots << 96 | time << 64 | count) ^ self._next  # comes out as boots, time and count
+        whole = b"".join((start.to_bytes(_BLOCK, "big"), plain, _FILLING[size % _BLOCK]))
+        secret = self._forward.update(whole)
+        self._next = self._mask(secret[-_BLOCK:])
+        return secret[_BLOCK : _BLOCK + size], count.to_bytes(8, "big")
 
     def decrypt(self, secret: bytes, boots: int, time: int, salt: bytes) -> bytes:
-        """The plain text. A block of ciphertext is all the next one depends on, so the start goes before the message
-        as if it were one; whole blocks leave the context where the next may begin.
-        """
+        """The plain text."""
         size = len(secret)
         if not size or len(salt) != 8:
             return b""

@@ -14,13 +14,10 @@ from typing import Final, NoReturn
 
 from collectors.snmp.ber import (
     OCTET_STRING,
-    SEQUENCE,
     Oid,
     encode_integer,
     encode_length,
     encode_oid,
-    is_rest,
-    read_element,
     tlv,
 )
 from collectors.snmp.errors import BerError, MalformedReplyError
@@ -56,7 +53,10 @@ WINDOW: Final = 150  # seconds, RFC 3414 section 2.2.3
 _THREE_OCTETS: Final = 0x7FFFFF  # greatest number an INTEGER of three octets holds
 _SALT: Final = b"\x04\x08"  # tag and length of msgPrivacyParameters
 _NO_SALT: Final = b"\x04\x00"
+_NEGATIVE: Final = 0x80  # in the first octet of an INTEGER
 _KEPT_HEADS: Final = 64
+_KEPT_SHAPES: Final = 32
+_SOME_PDU: Final = 1000  # octets
 _KEPT_IDS: Final = 16  # more than are on their way to one agent
 _SALTS: Final = 0xFFFFFFFFFFFFFFFF
 _USM_STATS: Final = "1.3.6.1.6.3.15.1.1."
@@ -72,7 +72,8 @@ _REPORTS: Final[Mapping[Oid, str]] = MappingProxyType(
     }
 )
 
-_Shape = tuple[int, int, int, int, int, int, bytes, bytes, bytes]
+_Fixed = tuple[bytes, bytes, bytes, bytes, bytes, bytes]
+_Shape = tuple[int, int, int, int, int, int, int, int, int, _Fixed]
 _Head = tuple[bytes, bytes, bytes]
 
 
@@ -125,6 +126,17 @@ class UsmPeer:
     def boots(self) -> int:
         """snmpEngineBoots of the agent, as far as known."""
         return self._boots
+
+    @property
+    def around(self) -> int:
+        """Octets that a message takes around its PDU, at most."""
+        octets = 0 if self._digester is None else self._digester.octets
+        security = encode_security(
+            self._engine_id, MAX_INT, MAX_INT, self._user.name, bytes(octets), bytes(8)
+        )
+        body = tlv(OCTET_STRING, encode_scoped(self._engine_id, self._context, bytes(_SOME_PDU)))
+        filling = 0 if self._privacy is None else self._privacy.size(1) - 1
+        return len(encode_message(encode_header(MAX_INT, 0), security, body)) - _SOME_PDU + filling
 
     @property
     def counts(self) -> Mapping[str, int]:
@@ -192,43 +204,34 @@ class UsmPeer:
             raise MalformedReplyError(self._where, error) from error
 
     def _open_alike(self, data: bytes) -> tuple[int, bytes] | None:
-        """An answer laid out as one that was accepted before; None when it differs in any fixed octet."""
-        lead = data[1] if len(data) > 2 else 0
-        shape = self._shapes.get(lead if lead >= 0x80 else 0)
+        """An answer laid out as one of the same length that was accepted before; None when it differs in any octet
+        that is not the message id's, the time's, the digest's, the salt's or the answer's own.
+        """
+        shape = self._shapes.get(len(data))
         if shape is None or self._digester is None:
             return None
-        start, id_at, id_end, time_at, time_end, digest_at, first, second, third = shape
+        id_at, id_end, time_at, time_end, digest_at, digest_end, body_at, pdu_at, pdu_end, fixed = shape
+        first, second, third, salt_tag, body_tag, scope = fixed
         if (
-            data[start:id_at] != first
+            data[:id_at] != first
             or data[id_end:time_at] != second
             or data[time_end:digest_at] != third
-            or data[0] != SEQUENCE
-            or (lead if lead < 0x80 else int.from_bytes(data[2:start], "big")) + start != len(data)
+            or data[digest_end : digest_end + 2] != salt_tag
+            or data[body_at - len(body_tag) : body_at] != body_tag
+            or (data[id_at] | data[time_at]) & _NEGATIVE
         ):
             return None
-        msg_id = int.from_bytes(data[id_at:id_end], "big", signed=True)
-        time = int.from_bytes(data[time_at:time_end], "big", signed=True)
-        if msg_id < 0 or time < 0:
-            return None
-        digest_end = digest_at + self._digester.octets
-        if data[digest_end : digest_end + 2] != (_NO_SALT if self._privacy is None else _SALT):
-            return None
+        msg_id = int.from_bytes(data[id_at:id_end], "big")
+        time = int.from_bytes(data[time_at:time_end], "big")
         self._verify(self._digester, data, digest_at, digest_end, msg_id)
-        if self._privacy is None:
-            plain = data[digest_end + 2 :]
-        else:
-            at = digest_end + 10
-            if is_rest(data, at, OCTET_STRING):
-                at += 4
-            else:
-                at, _ = read_element(data, at, len(data), OCTET_STRING)
+        plain = data[body_at:]
+        if self._privacy is not None:
             salt = data[digest_end + 2 : digest_end + 10]
-            plain = self._privacy.decrypt(data[at:], self._boots, time, salt)
-        pdu = self._pdu(plain, msg_id)
-        if pdu[0] != RESPONSE:
+            plain = self._privacy.decrypt(plain, self._boots, time, salt)
+        if not plain.startswith(scope):
             return None
         self._check_window(self._boots, time, msg_id)
-        return msg_id, pdu
+        return msg_id, plain[pdu_at:pdu_end]
 
     def _open_any(self, data: bytes) -> tuple[int, bytes]:
         """By the book: RFC 3414 section 3.2, RFC 3412 section 7.2."""
@@ -244,17 +247,18 @@ class UsmPeer:
             self._refuse("wrong-user", msg_id)
         digest_end = message.digest_at + len(message.digest)
         self._verify(self._digester, data, message.digest_at, digest_end, msg_id)
+        plain = message.body
         if level & PRIV_FLAG and self._privacy is not None:
-            plain = self._privacy.decrypt(message.body, message.boots, message.time, message.salt)
-            pdu = self._pdu(plain, msg_id)
+            plain = self._privacy.decrypt(plain, message.boots, message.time, message.salt)
+            pdu = self._deciphered(plain, msg_id)
         else:
-            pdu = decode_scoped(message.body, padded=False).pdu
+            pdu = decode_scoped(plain, padded=False).pdu
         self._check_window(message.boots, message.time, msg_id, resetting=_is_time_report(pdu))
         if pdu[0] != RESPONSE:
             self._report(pdu, msg_id, proved=True)
         if level != self._user.level:
             self._refuse("downgraded", msg_id)
-        self._remember(data, message)
+        self._remember(data, message, plain, pdu)
         return msg_id, pdu
 
     def _open_unproved(self, message: UsmMessage) -> tuple[int, bytes]:
@@ -308,14 +312,10 @@ class UsmPeer:
             return
         self._offset = time - now
 
-    def _pdu(self, plain: bytes, msg_id: int) -> bytes:
+    def _deciphered(self, plain: bytes, msg_id: int) -> bytes:
         """The PDU in a decrypted ScopedPDU; what a wrong key leaves is refused as garbled."""
         try:
-            pdu = plain[4 + len(self._scope) :]
-            alike = (
-                plain.startswith(self._scope, 4) and is_rest(plain, 0, SEQUENCE) and is_rest(pdu, 0, RESPONSE)
-            )
-            return pdu if alike else decode_scoped(plain, padded=True).pdu
+            return decode_scoped(plain, padded=True).pdu
         except BerError:
             self._refuse("garbled", msg_id)
 
@@ -385,13 +385,23 @@ class UsmPeer:
         self._heads[pdu, number] = head
         return head
 
-    def _remember(self, data: bytes, message: UsmMessage) -> None:
-        """Where the fields of an accepted answer lie and what its fixed octets are, for `_open_alike`."""
-        start, lead = message.version_at, data[1]
-        self._shapes[lead if lead >= 0x80 else 0] = (
-            start, message.msg_id_at, message.msg_id_end, message.time_at, message.time_end, message.digest_at,
-            data[start : message.msg_id_at], data[message.msg_id_end : message.time_at],
-            data[message.time_end : message.digest_at],
+    def _remember(self, data: bytes, message: UsmMessage, plain: bytes, pdu: bytes) -> None:
+        """Where the parts of an accepted answer lie and what its fixed octets are, for `_open_alike`."""
+        if len(self._shapes) >= _KEPT_SHAPES:
+            self._shapes.clear()
+        digest_end = message.digest_at + len(message.digest)
+        salt_end = digest_end + 2 + len(message.salt)
+        body_at = len(data) - len(plain) if self._privacy is None else message.body_at
+        pdu_at = plain.index(pdu)
+        lead = 4 + (pdu[1] & 0x7F if pdu[1] > 0x7F else 0)
+        self._shapes[len(data)] = (
+            message.msg_id_at, message.msg_id_end, message.time_at, message.time_end, message.digest_at, digest_end,
+            body_at, pdu_at, pdu_at + len(pdu),
+            (
+                data[: message.msg_id_at], data[message.msg_id_end : message.time_at],
+                data[message.time_end : message.digest_at], data[digest_end : digest_end + 2],
+                data[salt_end:body_at], plain[: pdu_at + lead],
+            ),
         )  # fmt: skip
 
     def _count(self, reason: str) -> None:

@@ -104,24 +104,25 @@ def test_keys_are_those_of_pysnmp(auth: str, priv: str, password: bytes, engine_
 
 @given(
     st.sampled_from(["DES", "AES", "AES192", "AES256"]),
-    st.binary(min_size=1, max_size=100),
+    st.lists(st.binary(min_size=1, max_size=100), min_size=1, max_size=4),
     st.integers(0, 2**31 - 1),
     st.integers(0, 2**31 - 1),
     st.integers(0, 2**64 - 1),
 )
 def test_what_we_encrypt_pysnmp_decrypts_and_the_other_way_round(
-    name: str, plain: bytes, boots: int, time: int, count: int
+    name: str, messages: list[bytes], boots: int, time: int, count: int
 ) -> None:
     theirs, key = THEIR_PRIV[name](), bytes(range(7, 7 + PRIV[name].key_octets))
     ours = privacy(PRIV[name], key)
-    secret, salt = ours.encrypt(plain, boots, time, count)
-    assert len(secret) == ours.size(len(plain))
-    key_, salt_, secret_ = (univ.OctetString(octets) for octets in (key, salt, secret))
-    assert bytes(theirs.decrypt_data(key_, (boots, time, salt_), secret_))[: len(plain)] == plain
-    theirs_secret, theirs_salt = theirs.encrypt_data(key_, (boots, time, None), plain)
-    assert ours.decrypt(bytes(theirs_secret), boots, time, bytes(theirs_salt))[: len(plain)] == plain
-    assert ours.decrypt(secret, boots, time, salt)[: len(plain)] == plain
-    assert salt != ours.encrypt(plain, boots, time, count ^ 1)[1]
+    for plain in messages:
+        secret, salt = ours.encrypt(plain, boots, time, count)
+        assert len(secret) == ours.size(len(plain))
+        key_, salt_, secret_ = (univ.OctetString(octets) for octets in (key, salt, secret))
+        assert bytes(theirs.decrypt_data(key_, (boots, time, salt_), secret_))[: len(plain)] == plain
+        theirs_secret, theirs_salt = theirs.encrypt_data(key_, (boots, time, None), plain)
+        assert ours.decrypt(bytes(theirs_secret), boots, time, bytes(theirs_salt))[: len(plain)] == plain
+        assert ours.decrypt(secret, boots, time, salt)[: len(plain)] == plain
+        assert salt != ours.encrypt(plain, boots, time, count ^ 1)[1]
 
 
 def test_what_cannot_be_ciphertext_is_empty() -> None:
