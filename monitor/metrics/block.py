@@ -90,11 +90,13 @@ class Block:
         self._changed()
         return column
 
-    def leave(self, column: int) -> None:
-        """A series goes elsewhere; `left` counts those that did since the block was packed."""
-        self.series[column] = NOBODY
-        self.left += 1
-        self.labels = [*self.labels[:column], (), *self.labels[column + 1 :]]
+    def leave(self, columns: Codes) -> None:
+        """Series go elsewhere; `left` counts those that did since the block was packed."""
+        self.series[columns] = NOBODY
+        self.left += len(columns)
+        self.labels = self.labels.copy()
+        for column in columns.tolist():
+            self.labels[column] = ()
         self._forget_rows()
         self._codes = {}
         self._changed()

@@ -10,7 +10,7 @@ time stamp is the next row. Not locked.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -123,10 +123,12 @@ class ClassTable:
         """Groups in their first rows that keep to a longer interval."""
         young = (self.rows_of[groups] == _RHYTHM_ROWS) & ~self.settled[groups]
         if young.any():
-            for at in np.flatnonzero(young).tolist():
-                stamps = self.times[: self.depth, groups[at]]
-                steps = np.diff(np.append(stamps[stamps != NEVER], times[at]))
-                young[at] = bool(interval_of(float(steps.min())) > self.interval_ms)
+            some = np.flatnonzero(young)
+            stamps = np.sort(self.times[: self.depth, groups[some]], axis=0)[:_RHYTHM_ROWS]
+            shortest = np.diff(np.vstack([stamps, times[some]]), axis=0).min(0)
+            steps, at = np.unique(shortest, return_inverse=True)
+            longer = np.array([interval_of(float(step)) > self.interval_ms for step in steps.tolist()])
+            young[some] = longer[at]
         return np.asarray(young)
 
     def place(self, groups: Codes, times: Ints) -> tuple[Ints, Bools]:
@@ -300,12 +302,19 @@ class ClassTable:
         self.targets = [self.targets[group] for group in kept.tolist()]
         self.groups = len(kept)
 
-    def members(self, group: int) -> Iterator[tuple[Block, Ints]]:
-        """Every block in which a group has columns, with the columns."""
+    def members(self, groups: Codes) -> tuple[Codes, Ints]:
+        """The series that have columns in some groups, sorted, and the place of each one's group among those."""
+        place = np.full(self.groups, -1)
+        place[groups] = np.arange(len(groups))
+        series, of = [np.empty(0, np.int32)], [np.empty(0, np.int64)]
         for block in self.blocks.values():
-            inside = (block.group[: block.width] == group) & (block.series[: block.width] != NOBODY)
-            if inside.any():
-                yield block, np.flatnonzero(inside)
+            found = place[block.group[: block.width]]
+            found[block.series[: block.width] == NOBODY] = -1
+            columns = np.flatnonzero(found >= 0)
+            series.append(block.series[columns])
+            of.append(found[columns])
+        order = np.argsort(np.concatenate(series), kind="stable")
+        return np.concatenate(series)[order], np.concatenate(of)[order]
 
     def part(
         self, block: Block, matchers: Sequence[Matcher], dictionary: Dictionary, reach: tuple[int, int]

@@ -7,6 +7,9 @@ gets a group of its own, in a table without rhythm.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Final
+
 import numpy as np
 
 from monitor.metrics.arrays import Bools, Codes, Floats, Ints
@@ -17,6 +20,8 @@ from monitor.metrics.index import SeriesIndex
 from monitor.metrics.layers import columns_of
 from monitor.metrics.piece import HOLE, NEVER, Columns, Piece, is_present
 from monitor.metrics.places import NOWHERE, Places, runs
+
+_NO_GROUPS: Final = np.empty(0, np.int32)
 
 
 class Housing:
@@ -155,48 +160,51 @@ class Housing:
         some = series[members]
         groups = self._places.group[some]
         ahead = timestamps[members] > table.newest[groups]
-        for group in np.unique(groups[ahead]).tolist():
-            first = int(timestamps[members][ahead & (groups == group)].min())
-            self._move(number, group, _interval_for(table, group, first))
+        moving, at = np.unique(groups[ahead], return_inverse=True)
+        if len(moving):
+            first = np.full(len(moving), NEVER)
+            np.minimum.at(first, at, timestamps[members][ahead])
+            pairs = zip(moving.tolist(), first.tolist(), strict=True)
+            self._move(number, moving, [_interval_for(table, *pair) for pair in pairs])
         for one in np.unique(some[~ahead & (self._places.table[some] == number)]).tolist():
             if self._places.table[one] == number:
                 self._part(one)
         self.store(some, timestamps[members], values[members])
 
-    def _move(self, number: int, group: int, interval: int) -> None:
-        """Bring a group, with its samples, into the table of another interval."""
+    def _move(self, number: int, groups: Codes, intervals: Sequence[int]) -> None:
+        """Bring groups, with their samples, into the tables of other intervals."""
         old = self.tables[number]
-        target = old.targets[group]
-        self._interval_of_job[target[0]] = interval or DEFAULT_INTERVAL_MS
-        members = [
-            series for block, columns in old.members(group) for series in block.series[columns].tolist()
-        ]
-        newest = int(old.newest[group])
-        left = self._leave(np.array(members, np.int32), number, group)
-        first = int(left.timestamps.min()) if len(left.timestamps) else newest
-        where, place = self._new_group(interval, target, first, settled=True)
-        for series in members:
-            self._settle(series, where, place)
+        series, of = old.members(groups)
+        targets, first = [old.targets[group] for group in groups.tolist()], old.newest[groups]
+        left = self._leave(series, number, groups)
+        np.minimum.at(first, of[np.searchsorted(series, left.series)], left.timestamps)
+        homes = []
+        for target, interval, begin in zip(targets, intervals, first.tolist(), strict=True):
+            self._interval_of_job[target[0]] = interval or DEFAULT_INTERVAL_MS
+            homes.append(self._new_group(interval, target, begin, settled=True))
+        order = np.argsort(of, kind="stable")  # the columns of a group stay together
+        for one, home in zip(series[order].tolist(), of[order].tolist(), strict=True):
+            self._settle(one, *homes[home])
         self._write(left.series, left.timestamps, left.values)
 
     def _part(self, series: int) -> None:
         """Give a series a group of its own, for it has samples the others of its group have not."""
         number, group = int(self._places.table[series]), int(self._places.group[series])
         table = self.tables[number]
-        left = self._leave(np.array([series], np.int32), number, None)
+        left = self._leave(np.array([series], np.int32), number, _NO_GROUPS)
         first = int(left.timestamps.min()) if len(left.timestamps) else int(table.newest[group])
         where, place = self._new_group(0, table.targets[group], first)
         self._settle(series, where, place)
         self._write(left.series, left.timestamps, left.values)
 
-    def _leave(self, series: Codes, number: int, group: int | None) -> Columns:
-        """The samples of series of one group, which have no column any more; of a whole group, no trace."""
+    def _leave(self, series: Codes, number: int, groups: Codes) -> Columns:
+        """The samples of series of one table, which have no column any more; of whole groups, no trace."""
         table = self.tables[number]
         left = columns_of(self.extract(series, -NEVER, NEVER - 1))
-        for one in series.tolist():
-            self.blocks[self._places.block[one]].leave(int(self._places.column[one]))
-            self._places.table[one] = NOWHERE
-        if group is not None:
+        for block, some in runs(self._places.block[series]):
+            self.blocks[block].leave(self._places.column[series[some]])
+        self._places.table[series] = NOWHERE
+        for group in groups.tolist():
             table.empty_group(group)
             self._by_target[table.targets[group]].remove((number, group))
         self.version += 1
