@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import itertools
 import secrets
-import socket
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from types import TracebackType
@@ -15,6 +14,7 @@ from typing import Final, Protocol, Self
 
 from collectors.interface import Credential
 from collectors.snmp.ber import EMPTY, Oid, Typed
+from collectors.snmp.connection import connect_udp
 from collectors.snmp.errors import (
     AgentError,
     BerError,
@@ -27,6 +27,7 @@ from collectors.snmp.errors import (
 )
 from collectors.snmp.message import GET, RESPONSE, V1, V2C, encode_request, parse_message
 from collectors.snmp.usm.keys import KeyChain
+from collectors.snmp.usm.transport import UsmTransport
 from collectors.snmp.walk import NO_SUCH_NAME, TOO_BIG, Ask, Reply, TableWalk, WalkResult
 from monitor.clock import Clock
 
@@ -228,8 +229,6 @@ def open_transport(
     `keys` remembers what v3 passwords hash to, which takes milliseconds each; hand the same in for many devices.
     """
     if credential.kind == "snmp-v3":
-        from collectors.snmp.usm.transport import UsmTransport  # which builds on this module
-
         return UsmTransport(address, port, credential, timeout, retries, clock, keys=keys)
     version = V1 if credential.kind == "snmp-v1" else V2C
     community = credential.community.encode()
@@ -249,18 +248,3 @@ def open_session(
     """A session over `open_transport`. Raises SnmpError."""
     transport = open_transport(address, port, credential, timeout=timeout, retries=retries, clock=clock)
     return Session(transport, clock, budget=budget)
-
-
-def connect_udp(address: str, port: int, where: str) -> socket.socket:
-    """A connected UDP socket, v4 or v6: the kernel drops what comes from elsewhere. Raises NetworkError."""
-    try:
-        family, kind, protocol, _, target = socket.getaddrinfo(address, port, type=socket.SOCK_DGRAM)[0]
-        connected = socket.socket(family, kind, protocol)
-    except OSError as error:
-        raise NetworkError(where, error.strerror or str(error)) from error
-    try:
-        connected.connect(target)
-    except OSError as error:
-        connected.close()
-        raise NetworkError(where, error.strerror or str(error)) from error
-    return connected

@@ -10,7 +10,7 @@ from typing import Final, NoReturn
 import structlog
 
 from collectors.interface import Credential
-from collectors.snmp.client import connect_udp
+from collectors.snmp.connection import connect_udp
 from collectors.snmp.errors import (
     BerError,
     MalformedReplyError,
