@@ -61,10 +61,6 @@ class Registry:
         ports = self._ports.get(device)
         return ports.find(heard.remote, heard.remote_descr) if ports is not None else 0
 
-    def by_address(self, address: str) -> DeviceId | None:
-        """The device at an address."""
-        return self._addresses.get(address)
-
     def _named(self, name: str) -> DeviceId | None:
         key = _name(name)
         return None if key in _FACTORY_NAMES else self._names.get(key)
