@@ -2,8 +2,8 @@
 
 Every object is asked for by its predecessor (GETNEXT, GETBULK), so that a row that came or went shows in the very next
 reply. Tables with many cells are asked for by GETBULK, a block of rows of all columns with the same rows at a time,
-whichever tables they are of; the last block also looks behind the last row of each table. Single cells fill what room
-the blocks leave, then requests of their own. SNMPv1 has GETNEXT only, and does not see a row that came behind the last.
+whichever tables they are of. Single cells, and what lies behind the last row of each table, fill the room that blocks
+leave, then requests of their own. SNMPv1 has GETNEXT only, and does not see a row that came behind the last.
 """
 
 from __future__ import annotations
@@ -104,7 +104,10 @@ def make_plan(
     for group in _groups(columns):
         rows = list(columns[group[0]])
         if bulk and len(rows) * len(group) > _FEW:
-            drafts += _blocks(group, rows, columns, measured, room)
+            blocks = _blocks(group, rows, columns, measured, room)
+            drafts += blocks
+            if blocks:
+                singles += [(one + rows[-1], Expected(one, tail=True)) for one in _one_a_table(group)]
         else:
             singles += _single_cells(group, rows, columns, measured, tail=bulk)
     drafts = [*_packed(singles, drafts, room), *drafts]
@@ -166,8 +169,6 @@ def _blocks(
             return _narrower(group, rows, columns, measured, room)
         _add(draft, cells)
         draft.rows += 1
-    for column in _one_a_table(group):
-        _add_single(drafts[-1], column + rows[-1], Expected(column, tail=True))
     return drafts
 
 
