@@ -25,7 +25,7 @@ from collectors.profiles.profile import (
     Template,
 )
 from collectors.profiles.traced import as_float
-from collectors.profiles.values import mac_of, number_of, text_of
+from collectors.profiles.values import EXACT, mac_of, number_of, text_of
 from collectors.snmp.ber import INTEGER, OCTET_STRING, Oid, Typed, decode_index, encode_index
 
 Columns = Mapping[Oid, Mapping[bytes, Typed]]
@@ -75,6 +75,16 @@ class Report:
         return name
 
 
+def _is_among(cell: Typed, texts: frozenset[str]) -> bool:
+    """Whether a cell says one of these; whole numbers beyond what a float tells apart are compared as floats, as they
+    are when many devices are computed at once.
+    """
+    _, value = cell
+    if isinstance(value, int) and abs(value) >= EXACT:
+        return any(float(value) == number_of((OCTET_STRING, text.encode())) for text in texts)
+    return text_of(cell) in texts
+
+
 class Row:
     """The aliases of one table row, or of the scalars when `index` is None."""
 
@@ -93,7 +103,7 @@ class Row:
         cell = self._cells.get(alias)
         if cell is None and alias not in self._cells:
             cell = self._derived(alias)
-        if cell is not None and alias in self._module.absent and text_of(cell) in self._module.absent[alias]:
+        if cell is not None and alias in self._module.absent and _is_among(cell, self._module.absent[alias]):
             return None
         return cell
 

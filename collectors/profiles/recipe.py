@@ -7,6 +7,7 @@ profile again.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -15,7 +16,7 @@ from collectors.interface import Reading
 from collectors.profiles.profile import Extract, Module, Profile
 from collectors.profiles.read import Columns, Report, Row, read_module, subids_of, summarise
 from collectors.profiles.traced import Cell, Constant, Formula, Operation, Tape, Traced, formula_of, node_of
-from collectors.profiles.values import number_of
+from collectors.profiles.values import EXACT, number_of
 from collectors.snmp.ber import NUMERIC, OCTET_STRING, Oid, Typed, encode_index
 
 SeriesKey = tuple[str, tuple[tuple[str, str], ...]]
@@ -80,7 +81,11 @@ class _TracingRow(Row):
                 self._notes.texts.add(oid)
             for text in self._module.absent[alias]:
                 number = _float_of((OCTET_STRING, text.encode()))
-                if number is not None and (cell is not None or number == now):
+                if number is None or (cell is None and number != now):
+                    continue
+                if number == now and raw[0] not in NUMERIC:
+                    self._notes.texts.add(oid)  # the same number may be written as it is here, or otherwise
+                else:
                     self._notes.decide(oid, number, outcome=number == now)
         return cell
 
@@ -112,7 +117,8 @@ class _TracingRow(Row):
         if tag not in NUMERIC:
             self._notes.texts.add(oid)
         elif isinstance(value, int):
-            self._notes.decide(oid, value, outcome=True)
+            # What a float does not tell from its neighbours cannot be seen to stay: nothing equals NaN.
+            self._notes.decide(oid, value if abs(value) < EXACT else math.nan, outcome=True)
 
     def _extracted(self, extract: Extract) -> Typed | None:
         self._keep(extract.source)

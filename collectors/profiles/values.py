@@ -24,6 +24,7 @@ _UNITS: Final[dict[str, float]] = {
     **dict.fromkeys(("MHz", "Mbps"), 1e6),
     "Gbps": 1e9,
 }
+EXACT: Final = 1 << 53  # a float tells all whole numbers below it apart
 _WHOLE: Final = 6  # octets that are whole characters before a cut one: fewer are more likely no text
 _NUMBER: Final = re.compile(r'[\s"]*([-+]?\d+(?:\.\d+)?)\s*(%|°?[A-Za-z]{1,5}|degrees C)?[\s"]*')
 

@@ -38,6 +38,15 @@
       if (source.readyState === EventSource.CLOSED && !poll) { ask(); poll = setInterval(ask, POLL); setTimeout(connect, 60000); }
     };
   }
+  // A fragment drops the changes within its throttle, so each is told again when the short and the long ones are over.
+  const OVER = [1100, 5100], again = {};
+  body.addEventListener('zs:change', (e) => {
+    if (e.detail?.again) return;
+    for (const after of OVER) {
+      clearTimeout(again[after]);
+      again[after] = setTimeout(() => body.dispatchEvent(new CustomEvent('zs:change', { detail: { again: true } })), after);
+    }
+  });
   connect();
   setInterval(show, 1000);
   // What was missed while hidden or asleep is fetched on return.

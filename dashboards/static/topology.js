@@ -169,7 +169,7 @@ addEventListener('DOMContentLoaded', () => {
     } catch { /* the server is away: the page says so */ }
   }
   let waiting;
-  document.body.addEventListener('zs:change', () => { waiting ??= setTimeout(() => { waiting = undefined; refresh(); }, 3000); });
+  document.body.addEventListener('zs:change', (e) => { if (!e.detail?.again) waiting ??= setTimeout(() => { waiting = undefined; refresh(); }, 3000); });
   setInterval(() => { if (!document.hidden) refresh(); }, 30000);
   const asked = new URLSearchParams(location.search).get('sel');
   if (asked && byNode.has(asked)) { bring(byNode.get(asked)); lines.get(asked)?.forEach((line) => line.classList.add('near')); }

@@ -175,6 +175,17 @@ def test_the_desk_acknowledges_by_keyboard(page: Page, product: Product) -> None
     expect(page.locator("#detail")).to_contain_text("院方已改正，等待复核", timeout=10_000)
 
 
+def test_a_change_right_after_another_is_not_lost(page: Page, product: Product) -> None:
+    log_in(page, product, "tang")
+    page.goto(product.url + "/desk")
+    told = "document.body.dispatchEvent(new CustomEvent('zs:change'))"
+    with page.expect_request(lambda request: "/desk/list" in request.url):
+        page.evaluate(told)
+    page.wait_for_timeout(200)
+    with page.expect_request(lambda request: "/desk/list" in request.url, timeout=3000):
+        page.evaluate(told)  # within the throttle of the list
+
+
 def test_the_device_page_shows_a_moving_chart_and_a_clear_error(page: Page, product: Product) -> None:
     log_in(page, product, "he")
     page.goto(product.url + "/devices/SW-1")

@@ -237,7 +237,7 @@ def test_a_crowd_of_late_samples_is_sealed_at_once(
 def test_samples_of_hours_that_are_being_sealed(store: LocalStore, clock: ManualClock) -> None:
     """Senders that catch up write into the hours that are sealed at the same moment; readers see every sample."""
     labels = tuple(make_labels({"job": "j", "device": f"d{i}"}, "m") for i in range(40))
-    start = clock.now_ms() - 6 * 3_600_000
+    start = clock.now_ms() - 7 * 3_600_000  # before the present, however slowly the clock is put forward
     codes = np.arange(40, dtype=np.int32)
     problems: list[str] = []
 
