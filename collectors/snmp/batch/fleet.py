@@ -41,9 +41,8 @@ DOUBT_SECONDS: Final = 3600.0  # until an agent that never said the same twice i
 REPAIR_SECONDS: Final = 300.0  # until a device of which a module failed is read again
 _SLICE: Final = 0.05  # seconds of work between looks at what is due
 _IDLE: Final = 0.5
-_TOGETHER: Final = (
-    0.25  # seconds; what is due within begins together: a batch of one costs as much as of fifty
-)
+# What is due within so many seconds begins together: a batch of one costs as much as of fifty.
+_TOGETHER: Final = 0.25
 _UNSETTLED: Final = 64  # readings that wait to become plans
 _ODD_AT_ONCE: Final = 2  # polls in a row whose replies were not as planned, before the plan is doubted
 _VERSIONS: Final[Mapping[str, int]] = {"snmp-v1": V1, "snmp-v2c": V2C}
@@ -342,9 +341,8 @@ class Fleet:
         entry.number = number
         entry.uptime_cell = first + places[SYS_UP_TIME]
         entry.uptime = uptime[1] if isinstance(uptime[1], int) else 0
-        share = Task(
-            entry.device.id, MODULE, access.interval
-        ).share  # so that a city is not read again all at once
+        # Its own share of the time, so that a city is not read again all at once.
+        share = Task(entry.device.id, MODULE, access.interval).share
         entry.reread_at = now + (REPAIR_SECONDS if snapshot.failed else REREAD_SECONDS * (1 + share) / 2)
         self._by_number[number] = entry
         return recipe.series

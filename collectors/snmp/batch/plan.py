@@ -222,7 +222,7 @@ def _filled(draft: _Draft, singles: Sequence[tuple[Oid, Expected]], room: Room) 
     """Take what fits; returns what is left."""
     left = []
     for before, one in singles:
-        if draft.reply_bytes + _size(one) <= room.octets and _has_room(draft, [one], room):
+        if _has_room(draft, [one], room):
             _add_single(draft, before, one)
         else:
             left.append((before, one))
@@ -236,11 +236,12 @@ def _add_single(draft: _Draft, before: Oid, one: Expected) -> None:
 
 
 def _has_room(draft: _Draft, cells: Sequence[Expected], room: Room) -> bool:
+    if draft.reply_bytes + sum(map(_size, cells)) > room.octets:
+        return False
     numbers, texts = _counts(cells)
     columns = sum(len(column) + _VARBIND for column in draft.columns)
     return (
-        draft.reply_bytes + sum(map(_size, cells)) <= room.octets
-        and len(draft.expected) + len(cells) <= room.varbinds
+        len(draft.expected) + len(cells) <= room.varbinds
         and draft.numbers + numbers <= NUMBERS
         and draft.texts + texts <= TEXT_NUMBERS
         and draft.request_bytes + columns + sum(len(one.oid) + _VARBIND for one in cells[:1]) <= _REQUEST_ROOM

@@ -52,7 +52,6 @@ class UsmMessage:
     digest: bytes
     salt: bytes
     body: bytes
-    version_at: int
     msg_id_at: int
     msg_id_end: int
     time_at: int
@@ -112,7 +111,7 @@ def decode_message(data: bytes) -> UsmMessage:
     body = data[body_at if encrypted else at : end]
     return UsmMessage(
         msg_id, flags, engine_id, boots, time, user, digest, salt, body,
-        version_at, msg_id_at, msg_id_end, time_at, time_end, digest_end - len(digest), body_at,
+        msg_id_at, msg_id_end, time_at, time_end, digest_end - len(digest), body_at,
     )  # fmt: skip
 
 

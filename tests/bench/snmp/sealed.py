@@ -13,6 +13,7 @@ import struct
 import time
 from typing import Final
 
+from collectors.datagrams import enlarge
 from collectors.snmp.ber import COUNTER32, OCTET_STRING, SEQUENCE, encode_oid, read_header, tlv
 from collectors.snmp.errors import SnmpError
 from collectors.snmp.message import REPORT, encode_pdu, encode_varbind
@@ -39,7 +40,6 @@ _V2C_HEAD: Final = b"\x02\x01\x01\x04\x01v"
 _BURST: Final = 256
 _BUFFER: Final = 16 << 20
 _IP_PKTINFO: Final = 8
-_SO_RCVBUFFORCE: Final = 33
 _PR_SET_PDEATHSIG: Final = 1
 _FLAGS_LEVEL: Final = AUTH_FLAG | PRIV_FLAG
 
@@ -95,7 +95,7 @@ def main() -> None:
     agents: dict[bytes, SealedAgent] = {}
     listener = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     listener.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
-    listener.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _BUFFER)
+    enlarge(listener, socket.SO_RCVBUF, _BUFFER)
     listener.bind(("0.0.0.0", 0))
     print(listener.getsockname()[1], flush=True)
     while True:

@@ -195,7 +195,7 @@ def test_what_is_signed_but_malformed_is_refused_by_the_short_way_too() -> None:
     for data in (
         altered(0, b"\x31"),
         altered(2, (len(good) - 5).to_bytes(2, "big")),
-        altered(got.version_at + 2, b"\x02"),
+        altered(good.index(b"\x02\x01\x03") + 2, b"\x02"),
         altered(got.msg_id_at, b"\x80"),
         altered(got.time_at, b"\x80"),
         altered(got.digest_at + 12, b"\x05"),
