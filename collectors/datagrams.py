@@ -10,6 +10,7 @@ import errno
 import os
 import socket
 import struct
+from collections.abc import Sequence
 from typing import Final, TypeAlias
 
 import numpy as np
@@ -86,14 +87,16 @@ class Outgoing:
         """Octets of each payload."""
         return self._vectors[:, 1]
 
-    def write(self, row: int, payload: bytes) -> None:
-        """The payload of a row. Raises ValueError when it is too long."""
-        size = len(payload)
-        if size > self._width:
-            raise ValueError(f"a datagram of {size} octets where {self._width} fit")
-        at = row * self._width
-        self._octets[at : at + size] = payload
-        self._vectors[row, 1] = size
+    def write(self, rows: Sequence[int], payloads: Sequence[bytes]) -> None:
+        """The payloads of some rows. Raises ValueError when one is too long."""
+        octets, width = self._octets, self._width
+        sizes = list(map(len, payloads))
+        if max(sizes, default=0) > width:
+            raise ValueError(f"a datagram of {max(sizes)} octets where {width} fit")
+        for row, payload, size in zip(rows, payloads, sizes, strict=True):
+            at = row * width
+            octets[at : at + size] = payload
+        self._vectors[list(rows), 1] = sizes
 
     def address(self, row: int, name: bytes) -> None:
         """Where a row goes; `name` from `sockaddr`."""

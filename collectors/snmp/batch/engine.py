@@ -27,6 +27,7 @@ from monitor.clock import Clock
 from monitor.metrics.arrays import Floats, Ints
 
 _SEND: Final = 256  # datagrams a call
+_WORTHWHILE: Final = 128  # with so many at a time there is no waiting for more
 _LOOK_SECONDS: Final = 0.02  # between looks for what is overdue
 log = structlog.get_logger(__name__)
 
@@ -138,7 +139,7 @@ class Engine:
                 self._overdue(now)
             if not self._busy or now >= until:
                 return self._collect()
-            if answers is None and not sent:
+            if sent < _WORTHWHILE and (answers is None or len(answers.good) < _WORTHWHILE):
                 self._exchange.wait(min(until, self._look_at) - now)
 
     def _collect(self) -> Ended:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import select
 import socket
+import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,14 +28,19 @@ from collectors.snmp.usm.errors import AgainError
 from monitor.metrics.arrays import Bools, Ints
 
 _RECEIVE: Final = 512  # datagrams a call
+_GATHER_SECONDS: Final = 0.005
 Sizes = npt.NDArray[np.int64]
 
 
 class Peer(Protocol):
     """One SNMPv3 agent and user: see collectors.snmp.usm."""
 
-    def seal(self, pdu: bytes, msg_id: int) -> bytes:
-        """A message around a PDU."""
+    def seal(self, pdu: bytes, msg_id: int, request_id_at: int) -> bytes:
+        """A message around a PDU, whose request id there becomes the message id."""
+        ...
+
+    def open_alike(self, octets: memoryview, at: int, size: int, number: int) -> int:
+        """Put the PDU of an authentic answer with these ids in its place; octets of the PDU, or 0: `open` it."""
         ...
 
     def open(self, datagram: bytes) -> tuple[int, bytes]:
@@ -86,9 +92,11 @@ class Exchange:
             channel.socket.close()
 
     def wait(self, seconds: float) -> None:
-        """Until something arrives, at most so long."""
+        """Until something arrives, at most so long; then a moment for others, for many are as quick to take as one."""
         if seconds > 0:
-            select.select([channel.socket for channel in self._channels.values()], [], [], seconds)
+            arrived, _, _ = select.select([one.socket for one in self._channels.values()], [], [], seconds)
+            if arrived:
+                time.sleep(min(seconds, _GATHER_SECONDS))
 
     # -- out --------------------------------------------------------------------------------------------------
 
@@ -137,11 +145,14 @@ class Exchange:
         self.flying += len(slots)
 
     def _seal(self, slots: Ints) -> None:
-        write, pdu = self._slots.outgoing.write, self._slots.pdu
+        request, rows, messages = self._slots.request, [], []
         ids = self._slots.ids(slots).tolist()
         for slot, number, peer in zip(slots.tolist(), ids, self._peers_of(slots), strict=True):
-            if peer is not None:
-                write(slot, peer.seal(pdu(slot, number), number))
+            asked = request[slot]
+            if peer is not None and asked is not None:
+                rows.append(slot)
+                messages.append(peer.seal(asked.data, number, asked.request_id_at))
+        self._slots.outgoing.write(rows, messages)
 
     # -- in ---------------------------------------------------------------------------------------------------
 
@@ -185,39 +196,41 @@ class Exchange:
         """Replace the messages of SNMPv3 by the PDUs in them; what is not authentic is not known any more."""
         rows = np.flatnonzero(known)
         mine, octets = slots[rows], incoming.octets
+        opened: list[int] = []
         asked = zip(
             rows.tolist(), mine.tolist(), self._slots.ids(mine).tolist(), self._peers_of(mine),
             sealed[rows].tolist(), sizes[rows].tolist(), strict=True,
         )  # fmt: skip
         for row, slot, number, peer, is_sealed, size in asked:
-            if peer is None and not is_sealed:
-                continue
-            at, pdu = row * REPLY_BYTES, b""
-            if peer is not None and is_sealed:
-                pdu = self._opened(peer, octets[at : at + size].tobytes(), slot, number)
-            if not pdu:
-                known[row] = False
-                continue
-            sizes[row] = len(pdu)
-            octets[at : at + len(pdu)] = pdu
+            at = row * REPLY_BYTES
+            if peer is None or not is_sealed:
+                opened.append(0 if peer is not None or is_sealed else size)
+            else:
+                octets_of_pdu = peer.open_alike(octets, at, size, number)
+                opened.append(octets_of_pdu or self._open(peer, octets, at, size, slot, number))
+        sizes[rows] = opened
+        known[rows] &= sizes[rows] > 0
 
-    def _opened(self, peer: Peer, datagram: bytes, slot: int, number: int) -> bytes:
-        """The PDU in an authentic answer to the slot's request, which has this id, else nothing."""
+    def _open(self, peer: Peer, octets: memoryview, at: int, size: int, slot: int, number: int) -> int:
+        """Put the PDU of an authentic answer to the slot's request, which has this id, in its place; octets of it, 0
+        when it is not believed.
+        """
         try:
-            claimed, pdu = peer.open(datagram)
+            claimed, pdu = peer.open(octets[at : at + size].tobytes())
         except AgainError:  # it told us its engine or its time
             self.counts["refused"] += 1
             self.again.append(slot)
-            return b""
+            return 0
         except SnmpError:  # the peer counts why
             self.counts["refused"] += 1
             self.refused.add(int(self._slots.device[slot]))
-            return b""
-        at = 4 + (pdu[1] & 0x7F if pdu[1] > 0x7F else 0)
-        if claimed != number or pdu[at : at + 4] != number.to_bytes(4, "big"):
+            return 0
+        id_at = 4 + (pdu[1] & 0x7F if pdu[1] > 0x7F else 0)
+        if claimed != number or pdu[id_at : id_at + 4] != number.to_bytes(4, "big"):
             self.counts["refused"] += 1
-            return b""
-        return pdu
+            return 0
+        octets[at : at + len(pdu)] = pdu
+        return len(pdu)
 
     def _compare(self, incoming: Incoming, rows: Ints, slots: Ints, sizes: Sizes) -> Answers:
         """What the replies of these rows are, the numbers of the good ones stored."""

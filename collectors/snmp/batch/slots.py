@@ -60,8 +60,8 @@ class Slots:
         if any(len(request.data) > REQUEST_BYTES for request in requests):
             raise ValueError(f"a request longer than {REQUEST_BYTES} octets")
         first = self._place(count)
+        self.outgoing.write(range(first, first + count), [request.data for request in requests])
         for slot, request in enumerate(requests, first):
-            self.outgoing.write(slot, request.data)
             self.outgoing.address(slot, name)
             self._id_at[slot] = request.request_id_at
             self.request[slot] = request
@@ -100,14 +100,6 @@ class Slots:
     def id_of(self, slot: int) -> int:
         """The request id of one slot."""
         return int(_ID_MARK | int(self.generation[slot]) << SLOT_BITS | slot)
-
-    def pdu(self, slot: int, number: int) -> bytes:
-        """The request of a slot with its id, for a payload that must be sealed."""
-        request = self.request[slot]
-        if request is None:
-            raise ValueError(f"slot {slot} has no request")
-        at, data = request.request_id_at, request.data
-        return b"".join((data[:at], number.to_bytes(4, "big"), data[at + 4 :]))
 
     def once(self, slots: Ints, rows: Ints) -> Ints:
         """Of rows whose slot is the same, only one: a reply may come twice."""

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections import deque
 from collections.abc import Mapping, MutableMapping
 from hmac import compare_digest
@@ -15,13 +14,12 @@ from typing import Final, NoReturn
 from collectors.snmp.ber import (
     OCTET_STRING,
     Oid,
-    encode_integer,
-    encode_length,
     encode_oid,
     tlv,
 )
 from collectors.snmp.errors import BerError, MalformedReplyError
 from collectors.snmp.message import GET, REPORT, RESPONSE, encode_pdu, parse_pdu
+from collectors.snmp.usm.alike import LONG_AGO, Answers, Requests
 from collectors.snmp.usm.ciphers import Digester, Privacy, privacy
 from collectors.snmp.usm.errors import (
     NO_ID,
@@ -50,15 +48,8 @@ from monitor.clock import Clock
 
 WINDOW: Final = 150  # seconds, RFC 3414 section 2.2.3
 
-_THREE_OCTETS: Final = 0x7FFFFF  # greatest number an INTEGER of three octets holds
-_SALT: Final = b"\x04\x08"  # tag and length of msgPrivacyParameters
-_NO_SALT: Final = b"\x04\x00"
-_NEGATIVE: Final = 0x80  # in the first octet of an INTEGER
-_KEPT_HEADS: Final = 64
-_KEPT_SHAPES: Final = 32
 _SOME_PDU: Final = 1000  # octets
 _KEPT_IDS: Final = 16  # more than are on their way to one agent
-_SALTS: Final = 0xFFFFFFFFFFFFFFFF
 _USM_STATS: Final = "1.3.6.1.6.3.15.1.1."
 _REPORTS: Final[Mapping[Oid, str]] = MappingProxyType(
     {
@@ -72,10 +63,6 @@ _REPORTS: Final[Mapping[Oid, str]] = MappingProxyType(
     }
 )
 
-_Fixed = tuple[bytes, bytes, bytes, bytes, bytes, bytes]
-_Shape = tuple[int, int, int, int, int, int, int, int, int, _Fixed]
-_Head = tuple[bytes, bytes, bytes]
-
 
 class UsmPeer:
     """One agent. Not for use by several threads at once. About 5 KB.
@@ -86,8 +73,8 @@ class UsmPeer:
     """
 
     __slots__ = (
-        "_boots", "_clock", "_context", "_counts", "_digester", "_engine_id", "_heads", "_keys", "_middle", "_newest",
-        "_offset", "_privacy", "_salt", "_scope", "_sent", "_shapes", "_stamp", "_synchronised", "_user", "_where",
+        "_answers", "_boots", "_clock", "_context", "_counts", "_digester", "_engine_id", "_keys", "_newest", "_offset",
+        "_privacy", "_requests", "_sent", "_synchronised", "_user", "_where",
     )  # fmt: skip
 
     def __init__(
@@ -106,7 +93,8 @@ class UsmPeer:
         self._clock = clock
         self._context = context
         self._counts = {} if counts is None else counts
-        self._salt = secrets.randbits(64)
+        self._requests: Requests | None = None
+        self._answers: Answers | None = None
         self._digester: Digester | None = None
         self._privacy: Privacy | None = None
         self._sent: deque[int] = deque(maxlen=_KEPT_IDS)
@@ -154,11 +142,7 @@ class UsmPeer:
     def rediscover(self) -> None:
         """Ask for the engine id anew. Should it be the same, recordings of it are refused as before."""
         self._engine_id = b""
-        self._stamp = (-1, -1)
-        self._middle = b""
-        self._scope = b""
-        self._heads: dict[tuple[int, int], _Head] = {}
-        self._shapes: dict[int, _Shape] = {}
+        self._requests = self._answers = None
 
     def engine_time(self) -> int:
         """snmpEngineTime of the agent now, by our clock, in seconds."""
@@ -171,69 +155,37 @@ class UsmPeer:
         scoped = encode_scoped(b"", b"", encode_pdu(GET, msg_id, 0, 0, b""))
         return encode_message(encode_header(msg_id, REPORTABLE), encode_security(b"", 0, 0, b""), scoped)
 
-    def seal(self, pdu: bytes, msg_id: int) -> bytes:
-        """A message around an encoded request PDU, or a discovery; `msg_id` is 0 to 2**31-1."""
-        if not self._engine_id:
+    def seal(self, pdu: bytes, msg_id: int, request_id_at: int = 0) -> bytes:
+        """A message around an encoded request PDU, or a discovery; `msg_id` is 0 to 2**31-1. It takes the place of the
+        request id at `request_id_at`, which has four octets, as it then must itself; 0 leaves the PDU as it is.
+        """
+        requests = self._requests
+        if requests is None:
             return self.discovery(msg_id)
         self._sent.append(msg_id)
-        now = self.engine_time()
-        if self._stamp != (self._boots, now):
-            self._restamp(now)
-        number = b"\x02\x04" + msg_id.to_bytes(4, "big") if msg_id > _THREE_OCTETS else encode_integer(msg_id)
-        size = (len(pdu), len(number))
-        head, scope, body = self._heads.get(size) or self._new_head(*size)
-        scoped = scope + pdu
-        front = head + number + self._middle
-        if self._digester is None:
-            return front + body + scoped
-        if self._privacy is None:
-            back = body + scoped
-        else:
-            self._salt = self._salt + 1 & _SALTS
-            secret, salt = self._privacy.encrypt(scoped, self._boots, now, self._salt)
-            back = b"".join((_SALT, salt, body, secret))
-        digester = self._digester
-        return front + digester.digest(b"".join((front, digester.zeros, back))) + back
+        now = self._clock.monotonic()
+        if now >= requests.until:
+            requests.stamp(self._boots, self.engine_time())
+            requests.until = now + 1 - (now + self._offset) % 1
+        return requests.seal(pdu, msg_id, request_id_at)
+
+    def open_alike(self, octets: memoryview, at: int, size: int, number: int) -> int:
+        """Put the PDU of the answer at octets [at : at + size] in its place, when that is authentic, has this message
+        id and request id, and is laid out like an earlier one: octets of the PDU. 0 when it is to be `open`ed.
+        """
+        if self._answers is None:
+            return 0
+        return self._answers.open(octets, at, size, number, self._clock.monotonic())
 
     def open(self, datagram: bytes) -> tuple[int, bytes]:
         """Message id and Response PDU of a verified answer. Raises UsmError or MalformedReplyError."""
         try:
-            return self._open_alike(datagram) or self._open_any(datagram)
+            return self._open(datagram)
         except BerError as error:
             self._count("malformed")
             raise MalformedReplyError(self._where, error) from error
 
-    def _open_alike(self, data: bytes) -> tuple[int, bytes] | None:
-        """An answer laid out as one of the same length that was accepted before; None when it differs in any octet
-        that is not the message id's, the time's, the digest's, the salt's or the answer's own.
-        """
-        shape = self._shapes.get(len(data))
-        if shape is None or self._digester is None:
-            return None
-        id_at, id_end, time_at, time_end, digest_at, digest_end, body_at, pdu_at, pdu_end, fixed = shape
-        first, second, third, salt_tag, body_tag, scope = fixed
-        if (
-            data[:id_at] != first
-            or data[id_end:time_at] != second
-            or data[time_end:digest_at] != third
-            or data[digest_end : digest_end + 2] != salt_tag
-            or data[body_at - len(body_tag) : body_at] != body_tag
-            or (data[id_at] | data[time_at]) & _NEGATIVE
-        ):
-            return None
-        msg_id = int.from_bytes(data[id_at:id_end], "big")
-        time = int.from_bytes(data[time_at:time_end], "big")
-        self._verify(self._digester, data, digest_at, digest_end, msg_id)
-        plain = data[body_at:]
-        if self._privacy is not None:
-            salt = data[digest_end + 2 : digest_end + 10]
-            plain = self._privacy.decrypt(plain, self._boots, time, salt)
-        if not plain.startswith(scope):
-            return None
-        self._check_window(self._boots, time, msg_id)
-        return msg_id, plain[pdu_at:pdu_end]
-
-    def _open_any(self, data: bytes) -> tuple[int, bytes]:
+    def _open(self, data: bytes) -> tuple[int, bytes]:
         """By the book: RFC 3414 section 3.2, RFC 3412 section 7.2."""
         message = decode_message(data)
         msg_id, level = message.msg_id, message.flags & (AUTH_FLAG | PRIV_FLAG)
@@ -258,7 +210,8 @@ class UsmPeer:
             self._report(pdu, msg_id, proved=True)
         if level != self._user.level:
             self._refuse("downgraded", msg_id)
-        self._remember(data, message, plain, pdu)
+        if self._answers is not None:
+            self._answers.remember(data, message, plain, pdu, message.time + WINDOW - self._offset)
         return msg_id, pdu
 
     def _open_unproved(self, message: UsmMessage) -> tuple[int, bytes]:
@@ -303,7 +256,6 @@ class UsmPeer:
         if not synchronised or boots > self._boots or (boots == self._boots and time > self._newest):
             if synchronised and boots > self._boots:
                 self._count("restarted")
-                self._shapes.clear()
             self._synchronised = self._engine_id
             self._boots, self._newest = boots, time
         elif boots < self._boots or time < max(self._newest, 0 if resetting else now + self._offset) - WINDOW:
@@ -311,6 +263,10 @@ class UsmPeer:
         elif not resetting:
             return
         self._offset = time - now
+        if self._requests is not None:
+            self._requests.until = LONG_AGO
+        if self._answers is not None:
+            self._answers.forget_time()
 
     def _deciphered(self, plain: bytes, msg_id: int) -> bytes:
         """The PDU in a decrypted ScopedPDU; what a wrong key leaves is refused as garbled."""
@@ -348,61 +304,10 @@ class UsmPeer:
         if engine_id != self._synchronised:
             self._boots = message.boots
             self._offset = message.time - self._clock.monotonic()
-        self._scope = tlv(OCTET_STRING, engine_id) + tlv(OCTET_STRING, self._context)
+        self._requests = Requests(engine_id, self._context, user, self._digester, self._privacy)
+        self._answers = None if self._digester is None else Answers(self._digester, self._privacy)
         self._count("engine-discovered")
         raise AgainError(self._where, "engine-discovered", msg_id=message.msg_id)
-
-    def _restamp(self, now: int) -> None:
-        """The octets between message id and digest, which change with the second."""
-        octets = 0 if self._digester is None else self._digester.octets
-        salt = b"" if self._privacy is None else bytes(8)
-        security = encode_security(self._engine_id, self._boots, now, self._user.name, bytes(octets), salt)
-        header = encode_header(0, self._user.level | REPORTABLE)
-        length = len(self._middle)
-        # Behind the version (3), the header's own tag and length (2) and the message id (3); before the digest.
-        self._middle = header[8:] + security[: len(security) - octets - 2 - len(salt)]
-        self._stamp = (self._boots, now)
-        if len(self._middle) != length:
-            self._heads.clear()
-
-    def _new_head(self, pdu: int, number: int) -> _Head:
-        """For sizes of PDU and message id: octets before the id, those before the PDU, those before the body."""
-        scope = b"\x30" + encode_length(len(self._scope) + pdu) + self._scope
-        scoped = len(scope) + pdu
-        octets = 0 if self._digester is None else self._digester.octets
-        if self._privacy is None:
-            body = _NO_SALT
-        else:
-            body_size = self._privacy.size(scoped)
-            body = b"\x04" + encode_length(body_size)
-            scoped = body_size + 10
-        fixed = encode_header(0, 0)
-        inner = b"\x02\x01\x03\x30" + bytes((len(fixed) - 8 + number,))
-        size = len(inner) + number + len(self._middle) + octets + len(body) + scoped
-        if len(self._heads) >= _KEPT_HEADS:
-            self._heads.clear()
-        head = b"\x30" + encode_length(size) + inner, scope, body
-        self._heads[pdu, number] = head
-        return head
-
-    def _remember(self, data: bytes, message: UsmMessage, plain: bytes, pdu: bytes) -> None:
-        """Where the parts of an accepted answer lie and what its fixed octets are, for `_open_alike`."""
-        if len(self._shapes) >= _KEPT_SHAPES:
-            self._shapes.clear()
-        digest_end = message.digest_at + len(message.digest)
-        salt_end = digest_end + 2 + len(message.salt)
-        body_at = len(data) - len(plain) if self._privacy is None else message.body_at
-        pdu_at = plain.index(pdu)
-        lead = 4 + (pdu[1] & 0x7F if pdu[1] > 0x7F else 0)
-        self._shapes[len(data)] = (
-            message.msg_id_at, message.msg_id_end, message.time_at, message.time_end, message.digest_at, digest_end,
-            body_at, pdu_at, pdu_at + len(pdu),
-            (
-                data[: message.msg_id_at], data[message.msg_id_end : message.time_at],
-                data[message.time_end : message.digest_at], data[digest_end : digest_end + 2],
-                data[salt_end:body_at], plain[: pdu_at + lead],
-            ),
-        )  # fmt: skip
 
     def _count(self, reason: str) -> None:
         self._counts[reason] = self._counts.get(reason, 0) + 1

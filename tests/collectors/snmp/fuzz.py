@@ -22,7 +22,7 @@ from collectors.snmp.batch.layouts import REPLY_BYTES, Layouts
 from collectors.snmp.batch.shape import read_message, read_pdu
 from collectors.snmp.ber import COUNTER32, COUNTER64, INTEGER, OCTET_STRING, VarBind, encode_oid
 from collectors.snmp.errors import BerError, SnmpError
-from tests.collectors.snmp.usm.engine import Engine, pdu_of, peer_of
+from tests.collectors.snmp.usm.engine import Engine, opened_alike, pdu_of, peer_of
 
 SLOWEST = (
     1.0  # CPU seconds one reader may take for one message: an endless loop is a fault, a busy machine is not
@@ -49,7 +49,7 @@ class Fuzz:
         self._engine = Engine()
         self._peer = peer_of(self._engine)
         self._layouts = Layouts(capacity=8)
-        self._numbers = 1000
+        self._numbers = 0x40000000
         body = b"".join(message.encode_varbind(*varbind) for varbind in VARBINDS)
         self._plain = [
             message.frame(version, b"public", kind, 0x41000000, 0, 0, body)
@@ -110,10 +110,12 @@ class Fuzz:
     def _forge(self) -> None:
         """An SNMPv3 answer, mutated: refused unless it is the very same."""
         self._numbers += 1
-        answer = self._pick(self._pdus)
+        answer = pdu_of(message.RESPONSE, self._numbers, VARBINDS * self.random.choice((1, 3)))
         good = self._engine.wrap(answer, self._numbers)
         self._peer.seal(answer, self._numbers)
         forged = self.mutated(good)
+        alike = opened_alike(self._peer, forged, self._numbers)
+        assert alike is None or forged == good, f"seed {self.seed}: {forged.hex()} opens like {good.hex()}"
         try:
             opened = self._peer.open(forged)
         except SnmpError:
@@ -123,6 +125,7 @@ class Fuzz:
         else:
             assert forged == good, f"seed {self.seed}: a forged reply is accepted: {forged.hex()} {opened!r}"
         assert self._peer.open(good) == (self._numbers, answer), "what is authentic is still taken"
+        assert opened_alike(self._peer, good, self._numbers) == answer
 
     def _batch(self) -> None:
         """Random rows where replies are expected."""

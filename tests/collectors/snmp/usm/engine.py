@@ -53,6 +53,13 @@ RESPONSE = pdu_of(message.RESPONSE)
 GET = pdu_of(message.GET, varbinds=message.null_varbinds([SYS_NAME]))
 
 
+NUMBER = 0x40000009  # message id and request id of what is opened alike
+
+
+def answer_of(number: int = NUMBER, rows: int = 1) -> bytes:
+    return pdu_of(message.RESPONSE, number, NAME * rows)
+
+
 def report_of(oid: str) -> bytes:
     return pdu_of(message.REPORT, 0, [(encode_oid(oid), ber.COUNTER32, 7)])
 
@@ -136,3 +143,19 @@ def peer_of(engine: Engine, clock: ManualClock | None = None) -> UsmPeer:
     assert peer.open(engine.wrap(RESPONSE, 2)) == (2, RESPONSE)
     peer.seal(GET, 9)
     return peer
+
+
+def opened_alike(peer: UsmPeer, data: bytes, number: int = NUMBER) -> bytes | None:
+    """The PDU a peer puts in the place of an answer like an earlier one; None when it leaves that as it was. Nothing
+    around it may change, and nothing is counted.
+    """
+    before, beside = dict(peer.counts), b"beside it"
+    octets = bytearray(beside + data + beside)
+    size = peer.open_alike(memoryview(octets), len(beside), len(data), number)
+    assert peer.counts == before
+    assert octets.startswith(beside)
+    assert octets[len(beside) + size :] == data[size:] + beside
+    if not size:
+        assert octets == beside + data + beside
+        return None
+    return bytes(octets[len(beside) : len(beside) + size])
