@@ -51,6 +51,8 @@ REPORT: Final = 0xA8
 _REQUESTS: Final = frozenset({GET, GET_NEXT, SET, GET_BULK})
 _NOTIFICATIONS: Final = frozenset({TRAP_V2, INFORM})
 
+_LENGTHENED: Final = (b"\x30", b"\x30\x81", b"\x30\x82\x00")
+
 SYS_UP_TIME: Final = encode_oid("1.3.6.1.2.1.1.3.0")
 SNMP_TRAP_OID: Final = encode_oid("1.3.6.1.6.3.1.1.4.1.0")
 _SNMP_TRAPS: Final = encode_oid("1.3.6.1.6.3.1.1.5")
@@ -104,11 +106,13 @@ def encode_request(
     return frame(version, community, kind, request_id, non_repeaters, max_repetitions, names)
 
 
-def request_name(oid: Oid) -> bytes:
-    """One varbind of a request: the name and NULL."""
+def request_name(oid: Oid, longer: int = 0) -> bytes:
+    """One varbind of a request: the name and NULL. Its length takes `longer` octets (to 2) more than it must, as RFC
+    3417 section 8 allows; a name of 120 octets and more is not made longer.
+    """
     size = len(oid)
     if size < 120:
-        return b"".join((b"\x30", bytes((size + 4, 6, size)), oid, b"\x05\x00"))
+        return b"".join((_LENGTHENED[longer], bytes((size + 4, 6, size)), oid, b"\x05\x00"))
     return tlv(SEQUENCE, tlv(OBJECT_ID, oid) + b"\x05\x00")
 
 
@@ -116,7 +120,11 @@ def frame(
     version: int, community: bytes, kind: int, request_id: int, first: int, second: int, varbinds: bytes
 ) -> bytes:
     """A message around encoded varbinds."""
-    pdu = encode_pdu(kind, request_id, first, second, varbinds)
+    return enclose(version, community, encode_pdu(kind, request_id, first, second, varbinds))
+
+
+def enclose(version: int, community: bytes, pdu: bytes) -> bytes:
+    """A message around a PDU."""
     return tlv(SEQUENCE, encode_integer(version) + tlv(OCTET_STRING, community) + pdu)
 
 

@@ -174,7 +174,9 @@ class Engine:
             self._ask_more(more, table.window[more] - table.open[more])
         ended = devices[(table.open[devices] == 0) & table.polling[devices]]
         if len(ended):
-            self._end(np.unique(ended), Outcome.DONE)
+            ended = np.unique(ended)
+            table.widen(ended)
+            self._end(ended, Outcome.DONE)
 
     def _end(self, devices: Ints, outcome: Outcome) -> None:
         table = self._devices
@@ -249,6 +251,7 @@ class Engine:
         if len(silent):
             self._stop(silent)
             self._end(silent, Outcome.SILENT)
+        self._devices.narrow(np.unique(devices))
         again = slots[self._slots.state[slots] == FLYING]
         self._slots.state[again] = QUEUED
         self._exchange.flying -= len(again)

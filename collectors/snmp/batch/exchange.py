@@ -324,9 +324,13 @@ class Exchange:
 
 
 def _runs(slots: Ints, devices: Ints, lengths: npt.NDArray[np.uint64]) -> tuple[Ints, Ints]:
-    """Where runs of neighbouring slots of one device and one length begin, and how long they are."""
+    """Where runs of neighbouring slots of one device begin, and how many there are in each: all as long as the first,
+    the last perhaps shorter.
+    """
     begin = np.ones(len(slots), np.bool_)
-    begin[1:] = (np.diff(slots) != 1) | (np.diff(devices) != 0) | (lengths[1:] != lengths[:-1])
+    begin[1:] = (np.diff(slots) != 1) | (np.diff(devices) != 0) | (lengths[1:] > lengths[:-1])
+    shorter = ~begin[1:] & (lengths[1:] < lengths[:-1])
+    begin[2:] |= shorter[:-1]
     begins = np.flatnonzero(begin)
     counts = np.diff(np.append(begins, len(slots)))
     if counts.max(initial=0) > SEGMENTS:

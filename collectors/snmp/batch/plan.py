@@ -113,16 +113,30 @@ def make_plan(
     drafts = [*_packed(singles, drafts, room), *drafts]
     requests = []
     cells: dict[Oid, tuple[int, int]] = {}
-    for number, draft in enumerate(drafts):
-        requests.append(_request(envelope, draft, bulk=bulk))
+    for number, (request, draft) in enumerate(_evened(envelope, drafts, bulk=bulk)):
+        requests.append(request)
         cells.update({oid: (number, cell) for oid, cell in _cells(draft.expected)})
     return Plan(tuple(requests), cells)
 
 
-def _request(envelope: Envelope | None, draft: _Draft, *, bulk: bool) -> Request:
+def _evened(
+    envelope: Envelope | None, drafts: Sequence[_Draft], *, bulk: bool
+) -> list[tuple[Request, _Draft]]:
+    """The requests, the longest first, and then as many as possible of the same length: such travel together."""
+    made = [(_request(envelope, draft, bulk=bulk), draft) for draft in drafts]
+    made.sort(key=lambda one: len(one[0].data), reverse=True)
+    evened = made[:1]
+    for request, draft in made[1:]:
+        leader = len(evened[-1][0].data)
+        longer = _request(envelope, draft, bulk=bulk, octets=leader)
+        evened.append((longer if len(longer.data) == leader else request, draft))
+    return evened
+
+
+def _request(envelope: Envelope | None, draft: _Draft, *, bulk: bool, octets: int = 0) -> Request:
     asked = [*draft.asked, *draft.columns]
     if not bulk:
-        return make_request(envelope, GET_NEXT, asked, draft.expected)
+        return make_request(envelope, GET_NEXT, asked, draft.expected, octets=octets)
     return make_request(
         envelope,
         GET_BULK,
@@ -130,6 +144,7 @@ def _request(envelope: Envelope | None, draft: _Draft, *, bulk: bool) -> Request
         draft.expected,
         non_repeaters=len(draft.asked),
         max_repetitions=draft.rows,
+        octets=octets,
     )
 
 

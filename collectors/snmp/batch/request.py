@@ -10,11 +10,12 @@ from collectors.profiles.values import number_of
 from collectors.snmp.batch.layouts import NUMBERS
 from collectors.snmp.batch.shape import Shape, said
 from collectors.snmp.ber import END_OF_MIB_VIEW, NUMERIC, Oid, read_header
-from collectors.snmp.message import V3, encode_pdu, frame, request_name
+from collectors.snmp.message import V3, enclose, encode_pdu, request_name
 
 REQUEST_BYTES: Final = 1024
 TEXT_NUMBERS: Final = 8  # at most so many texts a reply that are read as numbers
 CELLS: Final = NUMBERS + TEXT_NUMBERS
+_LONGER: Final = 2  # octets by which the length of a varbind is made longer
 _SOME_ID: Final = 0x40000000  # four octets, and so is every id that replaces it
 
 
@@ -65,17 +66,23 @@ def make_request(
     *,
     non_repeaters: int = 0,
     max_repetitions: int = 0,
+    octets: int = 0,
 ) -> Request:
-    """A request for which an unchanged agent answers `expected`; without an envelope the PDU alone (SNMPv3)."""
-    names = b"".join([request_name(oid) for oid in oids])
-    data = encode_pdu(kind, _SOME_ID, non_repeaters, max_repetitions, names)
-    request_id_at = read_header(data, 0, len(data))[1] + 2
-    if envelope is not None:
-        bare = len(data)
-        data = frame(
-            envelope.version, envelope.community, kind, _SOME_ID, non_repeaters, max_repetitions, names
-        )
-        request_id_at += len(data) - bare
+    """A request for which an unchanged agent answers `expected`; without an envelope the PDU alone (SNMPv3). When it
+    is shorter than `octets`, its lengths take more octets than they must, so that it has as many if that suffices.
+    """
+
+    def encoded(longer: int) -> tuple[bytes, int]:
+        pdu = encode_pdu(kind, _SOME_ID, non_repeaters, max_repetitions, _names(oids, longer))
+        data = pdu if envelope is None else enclose(envelope.version, envelope.community, pdu)
+        return data, len(data) - len(pdu) + read_header(pdu, 0, len(pdu))[1] + 2
+
+    data, request_id_at = encoded(0)
+    longer = octets - len(data)
+    if 0 < longer <= _LONGER * len(oids):
+        longer -= len(encoded(longer)[0]) - octets  # the lengths around them grow, too
+        made = encoded(longer)
+        data, request_id_at = made if len(made[0]) == octets else (data, request_id_at)
     measured = tuple(at for at, one in enumerate(expected) if one.measured)
     if len(measured) > TEXT_NUMBERS:
         raise ValueError(f"{len(measured)} texts read as numbers in one request")
@@ -95,6 +102,13 @@ def make_request(
         contents,
         measured,
         tails,
+    )
+
+
+def _names(oids: Sequence[Oid], longer: int) -> bytes:
+    """The varbinds, so many octets longer than they must be."""
+    return b"".join(
+        [request_name(oid, max(0, min(_LONGER, longer - _LONGER * at))) for at, oid in enumerate(oids)]
     )
 
 

@@ -22,14 +22,14 @@ class Outcome(IntEnum):
 @dataclass(frozen=True, slots=True)
 class Target:
     """Where a device answers and how it is to be treated: `timeout` seconds for each of `retries` + 1 attempts, at
-    most `window` requests in flight. `site` numbers its site for `Limits.site_rate`.
+    most `window` requests in flight, fewer while it does not keep up. `site` numbers its site for `Limits.site_rate`.
     """
 
     address: str
     port: int = 161
     timeout: float = 2.0
     retries: int = 2
-    window: int = 4
+    window: int = 8
     site: int = 0
 
 
@@ -52,7 +52,7 @@ class Ended:
 
 class DeviceTable:
     """Row [d] of every array is device d: its slots are `first` to `first` + `count`, of which `sent` were queued in
-    this poll and `open` are not answered yet.
+    this poll and `open` are not answered yet; no more than `window` are, now, and `widest` ever.
     """
 
     def __init__(self, capacity: int = 64) -> None:
@@ -63,6 +63,7 @@ class DeviceTable:
         self.sent: Ints = np.zeros(capacity, np.int64)
         self.open: Ints = np.zeros(capacity, np.int64)
         self.window: Ints = np.zeros(capacity, np.int64)
+        self.widest: Ints = np.zeros(capacity, np.int64)
         self.site: Ints = np.zeros(capacity, np.int64)
         self.attempts: Ints = np.zeros(capacity, np.int64)
         self.timeout: Floats = np.zeros(capacity)
@@ -85,10 +86,19 @@ class DeviceTable:
     def settle(self, number: int, target: Target, first: int, count: int) -> None:
         """Fill a row."""
         self.first[number], self.count[number] = first, count
-        self.window[number], self.site[number] = target.window, target.site
+        self.window[number] = self.widest[number] = target.window
+        self.site[number] = target.site
         self.attempts[number], self.timeout[number] = target.retries + 1, target.timeout
         self.six[number] = ":" in target.address
         self.polling[number] = self.silent[number] = False
+
+    def narrow(self, devices: Ints) -> None:
+        """Fewer in flight: these did not answer in time."""
+        self.window[devices] = np.maximum(1, self.window[devices] // 2)
+
+    def widen(self, devices: Ints) -> None:
+        """One more in flight: these answered everything."""
+        self.window[devices] = np.minimum(self.widest[devices], self.window[devices] + 1)
 
     def leave(self, number: int) -> None:
         """Give a row back."""
@@ -97,6 +107,6 @@ class DeviceTable:
 
 
 _ARRAYS: Final = (
-    "first", "count", "sent", "open", "window", "site", "attempts", "timeout", "begun", "polling", "silent",
+    "first", "count", "sent", "open", "window", "widest", "site", "attempts", "timeout", "begun", "polling", "silent",
     "six",
 )  # fmt: skip
