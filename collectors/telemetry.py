@@ -51,7 +51,7 @@ class CollectorMetrics:
         self.snmp = Gauge(
             "collector_snmp",
             "The batched SNMP polls: devices, batched, polling, queued, flying, layouts; and since its process "
-            "started: sent, retried, learned, odd, stray, foreign, malformed, refused",
+            "started: sent, retried, reshaped, odd, stray, foreign, malformed, refused",
             ["figure"],
             registry=registry,
         )

@@ -67,7 +67,7 @@ class _Channel:
 
 
 class Exchange:
-    """See the module. `counts`: sent, retried, learned, odd, foreign, stray, malformed, refused."""
+    """See the module. `counts`: sent, retried, reshaped, odd, foreign, stray, malformed, refused."""
 
     def __init__(self, slots: Slots, layouts: Layouts, peers: Mapping[int, Peer]) -> None:
         self._slots = slots
@@ -245,13 +245,12 @@ class Exchange:
                 break
             some = replies[: len(left)] if len(left) == left[-1] + 1 else replies[left]
             fits = self._layouts.fits(layouts, some, sizes[left])
-            if kept == 0 and fits.all():
-                self._keep(mine, layouts, replies, left)
+            if fits.all():
+                self._keep(mine, layouts, replies, left, kept)
                 good.append(mine)
                 left = left[:0]
             elif fits.any():
-                self._keep(mine[fits], layouts[fits], replies, left[fits])
-                self._slots.prefer(mine[fits], kept)
+                self._keep(mine[fits], layouts[fits], replies, left[fits], kept)
                 good.append(mine[fits])
                 left = left[~fits]
         plain = self._read_plainly(incoming, left, slots, sizes)
@@ -259,8 +258,8 @@ class Exchange:
         return Answers(np.concatenate(good), plain.odd)
 
     def _read_plainly(self, incoming: Incoming, rows: Ints, slots: Ints, sizes: Sizes) -> Answers:
-        """Replies that fit no layout: learn those that say what is expected in other lengths."""
-        learned: list[int] = []
+        """Replies that fit no layout: those that say what is expected in other lengths are good."""
+        good: list[int] = []
         odd: list[int] = []
         cut = incoming.cut(len(sizes)) if len(rows) else ()
         for row in rows.tolist():
@@ -275,23 +274,20 @@ class Exchange:
                     self.counts["malformed"] += 1
                     continue
                 shape = None
-            (learned if shape is not None and self._learn(shape, slot) else odd).append(row)
+            (good if shape is not None and self._take(shape, slot) else odd).append(slot)
         self.counts["odd"] += len(odd)
-        self.counts["learned"] += len(learned)
-        good = np.array(learned, np.int64)
-        if len(good):
-            self._keep(
-                slots[good], self._slots.layouts[slots[good], 0], incoming.payloads.view(np.uint64), good
-            )
-        return Answers(slots[good], slots[np.array(odd, np.int64)])
+        self.counts["reshaped"] += len(good)
+        return Answers(np.array(good, np.int64), np.array(odd, np.int64))
 
     def _check_version(self, shape: Shape, slot: int) -> None:
         request = self._slots.request[slot]
         if request is not None and request.version != shape.version:
             raise WrongTagError(f"version {shape.version} where {request.version} was asked")
 
-    def _learn(self, shape: Shape, slot: int) -> bool:
-        """Remember another shape of a reply; False when it says something else than expected, or cannot be one."""
+    def _take(self, shape: Shape, slot: int) -> bool:
+        """Store the numbers of a reply of another shape; False when it says something else than expected, or they
+        cannot be stored. The shape is remembered when it comes again: many come only once.
+        """
         request = self._slots.request[slot]
         if request is None:
             return False
@@ -303,13 +299,19 @@ class Exchange:
         number = self._slots.id_of(slot).to_bytes(4, "big")
         if shape.data[shape.request_id_at : shape.request_id_at + 4] != number:
             return False
-        layout = self._layouts.learn(shape, [at for at, _ in request.tails])
-        if layout == NO_LAYOUT:
+        loose = [at for at, _ in request.tails]
+        numbers = shape.numbers(loose)
+        if numbers is None or len(numbers) > NUMBERS:
             return False
+        cells = self._slots.cells[slot]
+        cells[: len(numbers)] = numbers
         if request.measured:
-            self._slots.cells[slot, NUMBERS : NUMBERS + len(request.measured)] = text_numbers(request, shape)
+            cells[NUMBERS : NUMBERS + len(request.measured)] = text_numbers(request, shape)
             self._layouts.forget(self._slots.forget(slot))  # they hold other texts, which are read only here
-        self._layouts.forget([self._slots.remember(slot, layout)])
+        if self._slots.seen_before(slot, sum(shape.ends)):
+            layout = self._layouts.learn(shape, loose)
+            if layout != NO_LAYOUT:
+                self._layouts.forget([self._slots.remember(slot, layout)])
         return True
 
     def _peer_of(self, slot: int) -> Peer | None:
@@ -318,9 +320,13 @@ class Exchange:
     def _peers_of(self, slots: Ints) -> list[Peer | None]:
         return [self._peers.get(device) for device in self._slots.device[slots].tolist()]
 
-    def _keep(self, slots: Ints, layouts: Ints, replies: npt.NDArray[np.uint64], rows: Ints) -> None:
+    def _keep(
+        self, slots: Ints, layouts: Ints, replies: npt.NDArray[np.uint64], rows: Ints, kept: int
+    ) -> None:
+        """Store the numbers of replies of these rows, which fit the slots' layouts at this place of the kept ones."""
         numbers = self._layouts.numbers(layouts, replies, rows)
         self._slots.cells[slots, : numbers.shape[1]] = numbers
+        self._slots.prefer(slots, kept)
 
 
 def _runs(slots: Ints, devices: Ints, lengths: npt.NDArray[np.uint64]) -> tuple[Ints, Ints]:

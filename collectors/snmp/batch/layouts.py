@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from collectors.datagrams import Words
-from collectors.snmp.batch.shape import Shape
-from collectors.snmp.ber import COUNTER64, INTEGER, NUMERIC
+from collectors.snmp.batch.shape import OCTETS, Shape
+from collectors.snmp.ber import INTEGER
 from monitor.metrics.arrays import Bools, Floats, Ints
 
 REPLY_BYTES: Final = 1536  # one Ethernet frame's payload and some; a longer reply does not fit a layout
@@ -26,9 +26,7 @@ NUMBERS: Final = 64  # at most so many numbers a reply
 NO_LAYOUT: Final = 0
 _KEY_OCTETS: Final = 16
 _EIGHT = np.arange(1, 9)
-_IS_NUMERIC: Final = np.isin(np.arange(256), list(NUMERIC))
-# The octets of a number that count, by tag: agents pad 32-bit types with their sign.
-_OCTETS: Final = np.where(np.isin(np.arange(256), [INTEGER, COUNTER64]), 8, 4)
+_OCTETS: Final = np.array([OCTETS.get(tag, 0) for tag in range(256)])
 _ALL = np.uint64(0xFFFF_FFFF_FFFF_FFFF)
 
 
@@ -59,7 +57,7 @@ class Layouts:
         """
         data = shape.data
         tags = np.frombuffer(shape.tags, np.uint8)
-        numeric = _IS_NUMERIC[tags]
+        numeric = _OCTETS[tags] > 0
         numeric[list(loose)] = False
         ends = np.array(shape.ends)[numeric]
         sizes = ends - np.array(shape.starts)[numeric]

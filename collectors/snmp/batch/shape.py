@@ -6,11 +6,14 @@ next reply of the same shape can be read with one gather.
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from collectors.snmp.ber import (
+    COUNTER64,
     INTEGER,
+    NULL,
     NUMERIC,
     OBJECT_ID,
     OCTET_STRING,
@@ -28,6 +31,8 @@ from collectors.snmp.errors import TrailingDataError, TruncatedError, WrongTagEr
 from collectors.snmp.message import RESPONSE, V3
 
 _REQUEST_ID_OCTETS: Final = 4
+# How many octets of a number count, the last ones, by tag: agents pad 32-bit types with their sign.
+OCTETS: Final[Mapping[int, int]] = {tag: 8 if tag in (INTEGER, COUNTER64) else 4 for tag in NUMERIC}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +55,22 @@ class Shape:
         """The value of a varbind. Raises BerError."""
         return decode_value(self.tags[at], self.data[self.starts[at] : self.ends[at]])
 
-    def number(self, at: int) -> float:
-        """The value of a numeric varbind."""
-        value = self.value(at)
-        return float(value) if isinstance(value, int) else float("nan")
+    def numbers(self, loose: Collection[int] = ()) -> list[int] | None:
+        """The values of the numeric varbinds, but for those in `loose`; None when one has no octets."""
+        data, from_bytes, octets_of = self.data, int.from_bytes, OCTETS.get
+        tags = bytearray(self.tags)
+        for at in loose:
+            tags[at] = NULL
+        found = []
+        for tag, start, end in zip(tags, self.starts, self.ends, strict=True):
+            octets = octets_of(tag)
+            if octets is not None:
+                if start == end:
+                    return None
+                counts = end - octets
+                content = data[start if start > counts else counts : end]
+                found.append(from_bytes(content, "big", signed=tag == INTEGER))
+        return found
 
 
 def read_message(data: bytes) -> Shape:

@@ -44,6 +44,7 @@ class Slots:
         self.tries = np.zeros(capacity, np.uint8)
         self.generation = np.zeros(capacity, np.int64)
         self.sent_at: Floats = np.zeros(capacity)
+        self._seen = np.zeros((capacity, LAYOUTS_KEPT - 1), np.int64)
         self.layouts = np.full((capacity, LAYOUTS_KEPT), NO_LAYOUT, np.int64)
         self.cells: Floats = np.full((capacity, CELLS), np.nan)
         self._id_at = np.zeros(capacity, np.int64)
@@ -121,6 +122,14 @@ class Slots:
         self.layouts[slot, 0] = layout
         return left
 
+    def seen_before(self, slot: int, shape: int) -> bool:
+        """Whether a slot has no layout, or one of the last replies that fitted none had this shape, too."""
+        seen = self._seen[slot]
+        before = shape in seen.tolist() or self.layouts[slot, 0] == NO_LAYOUT
+        seen[1:] = seen[:-1]
+        seen[0] = shape
+        return bool(before)
+
     def forget(self, slot: int) -> list[int]:
         """Take away all layouts of a slot; returns them."""
         left: list[int] = self.layouts[slot].tolist()
@@ -161,4 +170,4 @@ class Slots:
         self.request += [None] * (len(self.state) - len(self.request))
 
 
-_ARRAYS: Final = ("device", "state", "tries", "generation", "sent_at", "layouts", "cells", "_id_at")
+_ARRAYS: Final = ("device", "state", "tries", "generation", "sent_at", "_seen", "layouts", "cells", "_id_at")

@@ -83,18 +83,18 @@ def _changes(stack: ExitStack, folder: Path) -> list[Measure]:
     port = v2c_agent(stack, folder, flip=_FLIP)
     poller = stack.enter_context(Poller(Spec(folder, where, quiet, V2C, polled_port=port)))
     poller.learn()
-    relearned: list[float] = []
+    plainly: list[float] = []
 
     def ours() -> float:
         polls = _good(poller.rounds(10))
-        relearned.append(polls.counts["learned"] / polls.counts["sent"])
+        plainly.append(polls.counts["reshaped"] / polls.counts["sent"])
         return polls.per_cpu_second
 
     sides: dict[str, Callable[[], float]] = {_OURS: ours}
     if peers.EXPORTER in peers.installed():
         sides[peers.EXPORTER] = peers.exporter(stack, folder, peers.V2C_AUTH, where, port, 60)
     figures = _measured(sides)
-    note = f"layout changes: {100 * statistics.median(relearned):.1f} % of the replies were read plainly"
+    note = f"layout changes: {100 * statistics.median(plainly):.1f} % of the replies were read plainly"
     name = f"device polls, v2c, {_FLIP} % layout changes"
     return [_against(figures, name, peers.EXPORTER, 50, note)]
 

@@ -43,7 +43,10 @@ def rows_of(replies: list[bytes]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def plain(shape: Shape) -> list[float]:
-    return [shape.number(at) for at, tag in enumerate(shape.tags) if tag in NUMERIC]
+    """By the decoder of single values, which the shape must agree with."""
+    found = [shape.value(at) for at, tag in enumerate(shape.tags) if tag in NUMERIC]
+    assert shape.numbers() == found
+    return [float(one) for one in found if isinstance(one, int)]
 
 
 @given(st.lists(values, min_size=1, max_size=40), st.data())

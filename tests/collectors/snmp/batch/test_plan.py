@@ -123,11 +123,10 @@ def measured_of(mib: Mib) -> frozenset[Oid]:
 
 
 def numbers_of(request: Request, shape: Shape) -> list[float]:
-    found = [
-        shape.number(at)
-        for at, tag in enumerate(shape.tags)
-        if tag in NUMERIC and at not in dict(request.tails)
-    ]
+    loose = dict(request.tails)
+    values = [shape.value(at) for at, tag in enumerate(shape.tags) if tag in NUMERIC and at not in loose]
+    assert shape.numbers(loose) == values
+    found = [float(one) for one in values if isinstance(one, int)]
     return [*found, *[float("nan")] * (NUMBERS - len(found)), *text_numbers(request, shape)]
 
 
