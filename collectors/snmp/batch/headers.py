@@ -14,31 +14,26 @@ from collectors.datagrams import Bytes
 from collectors.snmp.batch.layouts import REPLY_BYTES
 from monitor.metrics.arrays import Bools, Ints
 
-_LONG: Final = 0x7F
 _V3: Final = 3
+_FOUR: Final = np.arange(4)
+# Octets of a length behind its first, by that.
+_MORE: Final = np.concatenate([np.zeros(128, np.int64), np.arange(128)])
 
 
 def request_ids(replies: Bytes) -> tuple[Ints, Bools]:
     """The request id of each reply (the message id of SNMPv3), and which replies are SNMPv3."""
     flat = replies.reshape(-1)
-    row = np.arange(len(replies), dtype=np.int64) * REPLY_BYTES
-    at = row + 2 + _more(flat.take(row + 1))  # the version
-    sealed = flat.take(at + 2) == _V3
-    at += 3  # the community, or the header of SNMPv3
+    at = _MORE.take(replies[:, 1])
+    at += np.arange(4, 4 + len(replies) * REPLY_BYTES, REPLY_BYTES)  # the content of the version
+    sealed = flat.take(at) == _V3
+    at += 2  # the length of the community, or of the header of SNMPv3
+    length = flat.take(at)
     if sealed.any():
-        at += np.where(sealed, 2 + _more(flat.take(at + 1)), 2 + flat.take(at + 1).astype(np.int64))
-        inside = np.where(sealed, 0, 2 + _more(flat.take(at + 1)))
+        at += np.where(sealed, 3 + _MORE.take(length), 2 + length.astype(np.int64))
+        at += np.where(sealed, 0, 3 + _MORE.take(flat.take(at)))
     else:
-        at += 2 + flat.take(at + 1).astype(np.int64)
-        inside = 2 + _more(flat.take(at + 1))
-    at += inside + 2
-    ids = flat.take(at).astype(np.int64) << 24
-    ids |= flat.take(at + 1).astype(np.int64) << 16
-    ids |= flat.take(at + 2).astype(np.int64) << 8
-    ids |= flat.take(at + 3)
-    return ids, sealed
-
-
-def _more(length: Bytes) -> Ints:
-    """Octets of a length behind its first."""
-    return np.where(length > _LONG, length & _LONG, 0).astype(np.int64)
+        at += length
+        at += 2  # the length of the PDU
+        at += _MORE.take(flat.take(at))
+        at += 3
+    return flat.take(at[:, None] + _FOUR).view(">u4").reshape(-1).astype(np.int64), sealed
