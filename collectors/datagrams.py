@@ -10,7 +10,7 @@ import errno
 import os
 import socket
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Final, TypeAlias
 
 import numpy as np
@@ -87,16 +87,19 @@ class Outgoing:
         """Octets of each payload."""
         return self._vectors[:, 1]
 
-    def write(self, rows: Sequence[int], payloads: Sequence[bytes]) -> None:
-        """The payloads of some rows. Raises ValueError when one is too long."""
+    def write(self, payloads: Iterable[tuple[int, bytes]]) -> None:
+        """Rows and their payloads, one at a time. Raises ValueError when one is too long."""
         octets, width = self._octets, self._width
-        sizes = list(map(len, payloads))
-        if max(sizes, default=0) > width:
-            raise ValueError(f"a datagram of {max(sizes)} octets where {width} fit")
-        for row, payload, size in zip(rows, payloads, sizes, strict=True):
+        rows, sizes = [], []
+        for row, payload in payloads:
+            size = len(payload)
+            if size > width:
+                raise ValueError(f"a datagram of {size} octets where {width} fit")
             at = row * width
             octets[at : at + size] = payload
-        self._vectors[list(rows), 1] = sizes
+            rows.append(row)
+            sizes.append(size)
+        self._vectors[rows, 1] = sizes
 
     def address(self, row: int, name: bytes) -> None:
         """Where a row goes; `name` from `sockaddr`."""

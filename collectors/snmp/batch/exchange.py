@@ -10,7 +10,7 @@ import select
 import socket
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -145,14 +145,15 @@ class Exchange:
         self.flying += len(slots)
 
     def _seal(self, slots: Ints) -> None:
-        request, rows, messages = self._slots.request, [], []
-        ids = self._slots.ids(slots).tolist()
+        self._slots.outgoing.write(self._sealed(slots))
+
+    def _sealed(self, slots: Ints) -> Iterator[tuple[int, bytes]]:
+        """What is sent in place of the requests to agents of SNMPv3."""
+        request, ids = self._slots.request, self._slots.ids(slots).tolist()
         for slot, number, peer in zip(slots.tolist(), ids, self._peers_of(slots), strict=True):
             asked = request[slot]
             if peer is not None and asked is not None:
-                rows.append(slot)
-                messages.append(peer.seal(asked.data, number, asked.request_id_at))
-        self._slots.outgoing.write(rows, messages)
+                yield slot, peer.seal(asked.data, number, asked.request_id_at)
 
     # -- in ---------------------------------------------------------------------------------------------------
 

@@ -61,7 +61,7 @@ class Slots:
         if any(len(request.data) > REQUEST_BYTES for request in requests):
             raise ValueError(f"a request longer than {REQUEST_BYTES} octets")
         first = self._place(count)
-        self.outgoing.write(range(first, first + count), [request.data for request in requests])
+        self.outgoing.write((slot, request.data) for slot, request in enumerate(requests, first))
         for slot, request in enumerate(requests, first):
             self.outgoing.address(slot, name)
             self._id_at[slot] = request.request_id_at

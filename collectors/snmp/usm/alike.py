@@ -35,8 +35,8 @@ class Requests:
     """
 
     __slots__ = (
-        "_behind_id", "_blank", "_boots", "_digester", "_engine_id", "_heads", "_privacy", "_salt", "_scope", "_time",
-        "_user", "until",
+        "_behind_id", "_blank", "_boots", "_digester", "_engine_id", "_heads", "_privacy", "_salt", "_salt_head",
+        "_scope", "_time", "_user", "until",
     )  # fmt: skip
 
     def __init__(
@@ -53,6 +53,7 @@ class Requests:
         self._privacy = privacy
         self._scope = tlv(OCTET_STRING, engine_id) + tlv(OCTET_STRING, context)
         self._salt = secrets.randbits(8 * _SALT_OCTETS)
+        self._salt_head = _NO_SALT if privacy is None else _SALT
         self._boots = self._time = 0
         self._behind_id = self._blank = b""
         self._heads: dict[int, _Head] = {}
@@ -69,7 +70,7 @@ class Requests:
         # Behind version, tag and length of the header and the message id (8); before what `_SALT` stands for.
         fields = header[8:] + security[: len(security) - len(salt) - len(_SALT)]
         self._behind_id = fields[: len(fields) - len(digest)]
-        self._blank = fields + (_NO_SALT if self._privacy is None else _SALT)
+        self._blank = fields + self._salt_head
         if len(self._behind_id) != length:
             self._heads.clear()
 
@@ -82,20 +83,18 @@ class Requests:
         size = len(pdu)
         head, scope, body = self._heads.get(size << 3 | octets) or self._new_head(size, octets)
         if request_id_at:
-            scoped = b"".join((scope, pdu[:request_id_at], number, pdu[request_id_at + ID_OCTETS :]))
+            back = b"".join((scope, pdu[:request_id_at], number, pdu[request_id_at + ID_OCTETS :]))
         else:
-            scoped = scope + pdu
-        if self._privacy is None:
-            back = scoped
-        else:
+            back = scope + pdu
+        if self._privacy is not None:
             self._salt = count = self._salt + 1 & _SALTS
-            secret, salt = self._privacy.encrypt(scoped, self._boots, self._time, count)
+            secret, salt = self._privacy.encrypt(back, self._boots, self._time, count)
             back = b"".join((salt, body, secret))
+        message = b"".join((head, number, self._blank, back))
         if self._digester is None:
-            return b"".join((head, number, self._blank, back))
-        digest = self._digester.digest(b"".join((head, number, self._blank, back)))
-        salt_head = _NO_SALT if self._privacy is None else _SALT
-        return b"".join((head, number, self._behind_id, digest, salt_head, back))
+            return message
+        digest = self._digester.digest(message)
+        return b"".join((head, number, self._behind_id, digest, self._salt_head, back))
 
     def _new_head(self, pdu: int, number: int) -> _Head:
         """For sizes of PDU and message id: octets before the id, those before the PDU, those before the ciphertext."""
@@ -120,11 +119,22 @@ class Answers:
     which then remembers its answer.
     """
 
-    __slots__ = ("_behind_id", "_blank", "_boots", "_digester", "_layouts", "_privacy", "_time", "_until")
+    __slots__ = (
+        "_behind_id",
+        "_blank",
+        "_boots",
+        "_digester",
+        "_layouts",
+        "_privacy",
+        "_salt_head",
+        "_time",
+        "_until",
+    )
 
     def __init__(self, digester: Digester, privacy: Privacy | None) -> None:
         self._digester = digester
         self._privacy = privacy
+        self._salt_head = _NO_SALT if privacy is None else _SALT
         self._boots = self._time = 0
         self._behind_id = self._blank = b""
         self._layouts: dict[int, _Layout] = {}
@@ -189,7 +199,3 @@ class Answers:
             return 0
         octets[at : at + pdu_end - pdu_at] = plain[pdu_at:pdu_end]
         return pdu_end - pdu_at
-
-    @property
-    def _salt_head(self) -> bytes:
-        return _NO_SALT if self._privacy is None else _SALT

@@ -1,23 +1,32 @@
 """Digest and privacy with localised keys (RFC 3414 sections 6 and 8, RFC 3826, RFC 7860). No I/O.
 
-Built once per agent and user, used for every message: the hash states after HMAC's two pads are kept (RFC 2104,
-section 4), and CFB is made of contexts of the block cipher that are kept too.
+Built once per agent and user, used for every message: the state of HMAC behind its key is kept (RFC 2104, section 4),
+and so are the contexts of the block cipher.
 """
 
 from __future__ import annotations
 
-import hashlib
+from collections.abc import Mapping
 from typing import Final, Protocol
 
 from cryptography.hazmat.decrepit.ciphers.algorithms import TripleDES
 from cryptography.hazmat.decrepit.ciphers.modes import CFB
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from cryptography.hazmat.primitives.hmac import HMAC
 
 from collectors.snmp.usm.keys import Auth, Priv
 
-_INNER: Final = bytes(value ^ 0x36 for value in range(256))
-_OUTER: Final = bytes(value ^ 0x5C for value in range(256))
+_HASHES: Final[Mapping[str, type[hashes.HashAlgorithm]]] = {
+    "md5": hashes.MD5,
+    "sha1": hashes.SHA1,
+    "sha224": hashes.SHA224,
+    "sha256": hashes.SHA256,
+    "sha384": hashes.SHA384,
+    "sha512": hashes.SHA512,
+}
 _BLOCK: Final = 16
+_SALT_AT: Final = 8  # in the block a message begins behind
 _FILLING: Final = tuple(
     bytes(-octets % _BLOCK) for octets in range(_BLOCK)
 )  # behind so many octets of a block
@@ -27,22 +36,18 @@ _DES_BLOCK: Final = 8
 class Digester:
     """HMAC under one localised key, cut to what travels."""
 
-    __slots__ = ("_inner", "_outer", "octets", "zeros")
+    __slots__ = ("_keyed", "octets", "zeros")
 
     def __init__(self, auth: Auth, key: bytes) -> None:
-        padded = key.ljust(auth.block, b"\0")
-        self._inner = hashlib.new(auth.hash_name, padded.translate(_INNER), usedforsecurity=False)
-        self._outer = hashlib.new(auth.hash_name, padded.translate(_OUTER), usedforsecurity=False)
+        self._keyed = HMAC(key, _HASHES[auth.hash_name]()).copy
         self.octets = auth.mac_octets
         self.zeros = bytes(auth.mac_octets)
 
     def digest(self, message: bytes) -> bytes:
         """The digest of a message whose own digest field holds zeros."""
-        inner = self._inner.copy()
-        inner.update(message)
-        outer = self._outer.copy()
-        outer.update(inner.digest())
-        return outer.digest()[: self.octets]
+        keyed = self._keyed()
+        keyed.update(message)
+        return keyed.finalize()[: self.octets]
 
 
 class Privacy(Protocol):
@@ -68,18 +73,15 @@ class AesCfb:
     block of ciphertext before it: a message begins behind a block that travels as its start, and ends with a whole one.
     """
 
-    __slots__ = ("_backward", "_block", "_forward", "_next")
+    __slots__ = ("_block", "_decrypt", "_encrypt", "_next")
 
     def __init__(self, key: bytes) -> None:
         algorithm = algorithms.AES(key)
-        self._forward = Cipher(algorithm, CFB(bytes(_BLOCK))).encryptor()
-        self._backward = Cipher(algorithm, CFB(bytes(_BLOCK))).decryptor()
-        self._block = Cipher(algorithm, modes.ECB()).encryptor()  # noqa: S305 - the block function of CFB
-        self._next = self._mask(bytes(_BLOCK))
-
-    def _mask(self, block: bytes) -> int:
-        """What the next block is XORed with when this was the last of the ciphertext."""
-        return int.from_bytes(self._block.update(block), "big")
+        self._encrypt = Cipher(algorithm, CFB(bytes(_BLOCK))).encryptor().update
+        self._decrypt = Cipher(algorithm, CFB(bytes(_BLOCK))).decryptor().update
+        self._block = Cipher(algorithm, modes.ECB()).encryptor().update  # noqa: S305 - the block function of CFB
+        # What the next block is XORed with: the last one of the ciphertext, encrypted.
+        self._next = int.from_bytes(self._block(bytes(_BLOCK)), "big")
 
     def size(self, plain: int) -> int:
         """As many."""
@@ -87,21 +89,19 @@ class AesCfb:
 
     def encrypt(self, plain: bytes, boots: int, time: int, count: int) -> tuple[bytes, bytes]:
         """Ciphertext and salt."""
-        size = len(plain)
+        end = _BLOCK + len(plain)
         start = (boots << 96 | time << 64 | count) ^ self._next  # comes out as boots, time and count
-        whole = b"".join((start.to_bytes(_BLOCK, "big"), plain, _FILLING[size % _BLOCK]))
-        secret = self._forward.update(whole)
-        self._next = self._mask(secret[-_BLOCK:])
-        return secret[_BLOCK : _BLOCK + size], count.to_bytes(8, "big")
+        secret = self._encrypt(b"".join((start.to_bytes(_BLOCK, "big"), plain, _FILLING[end % _BLOCK])))
+        self._next = int.from_bytes(self._block(secret[-_BLOCK:]), "big")
+        return secret[_BLOCK:end], secret[_SALT_AT:_BLOCK]
 
     def decrypt(self, secret: bytes, boots: int, time: int, salt: bytes) -> bytes:
         """The plain text."""
-        size = len(secret)
-        if not size or len(salt) != 8:
+        end = _BLOCK + len(secret)
+        if end == _BLOCK or len(salt) != _BLOCK - _SALT_AT:
             return b""
-        start = (boots << 32 | time).to_bytes(8, "big")
-        whole = b"".join((start, salt, secret, _FILLING[size % _BLOCK]))
-        return self._backward.update(whole)[_BLOCK : _BLOCK + size]
+        start = (boots << 32 | time).to_bytes(_SALT_AT, "big")
+        return self._decrypt(b"".join((start, salt, secret, _FILLING[end % _BLOCK])))[_BLOCK:end]
 
 
 class DesCbc:

@@ -24,12 +24,11 @@ REEDER: Final = "reeder"
 
 @dataclass(frozen=True, slots=True)
 class Auth:
-    """An authentication protocol: its hash, the octets of its digest that travel, and its HMAC block."""
+    """An authentication protocol: its hash, and the octets of its digest that travel."""
 
     name: str
     hash_name: str
     mac_octets: int
-    block: int
     legacy: bool = False
 
 
@@ -45,12 +44,12 @@ class Priv:
 
 AUTH: Final[Mapping[str, Auth]] = MappingProxyType(
     {
-        "SHA": Auth("SHA", "sha1", 12, 64),
-        "SHA224": Auth("SHA224", "sha224", 16, 64),
-        "SHA256": Auth("SHA256", "sha256", 24, 64),
-        "SHA384": Auth("SHA384", "sha384", 32, 128),
-        "SHA512": Auth("SHA512", "sha512", 48, 128),
-        "MD5": Auth("MD5", "md5", 12, 64, legacy=True),
+        "SHA": Auth("SHA", "sha1", 12),
+        "SHA224": Auth("SHA224", "sha224", 16),
+        "SHA256": Auth("SHA256", "sha256", 24),
+        "SHA384": Auth("SHA384", "sha384", 32),
+        "SHA512": Auth("SHA512", "sha512", 48),
+        "MD5": Auth("MD5", "md5", 12, legacy=True),
     }
 )
 PRIV: Final[Mapping[str, Priv]] = MappingProxyType(
