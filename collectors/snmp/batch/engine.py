@@ -4,8 +4,9 @@
     engine.begin(np.array([device]))
     ended = engine.work(until)
 
-A device's poll ends as DONE (every reply is as expected: its numbers are in `numbers`), CHANGED (a reply was not: read
-the device anew) or SILENT (a request got no answer). Times are seconds of the clock's monotonic. Not thread-safe.
+A device's poll ends as DONE (every reply is as expected: its numbers are in `numbers`), CHANGED (a reply was not, or
+did not come although others did: read the device anew) or SILENT (there was no answer). Times are seconds of the
+clock's monotonic. Not thread-safe.
 """
 
 from __future__ import annotations
@@ -171,7 +172,7 @@ class Engine:
         behind = table.sent[devices] < table.count[devices]
         if behind.any():
             more = np.unique(devices[behind & table.polling[devices]])
-            self._ask_more(more, table.window[more] - table.open[more])
+            self._ask_more(more, np.maximum(0, table.window[more] - table.open[more]))
         ended = devices[(table.open[devices] == 0) & table.polling[devices]]
         if len(ended):
             ended = np.unique(ended)
@@ -247,10 +248,12 @@ class Engine:
         if not late.any():
             return
         slots, devices = slots[late], devices[late]
-        silent = np.unique(devices[self._slots.tries[slots] >= self._devices.attempts[devices]])
-        if len(silent):
-            self._stop(silent)
-            self._end(silent, Outcome.SILENT)
+        given_up = np.unique(devices[self._slots.tries[slots] >= self._devices.attempts[devices]])
+        if len(given_up):
+            answered = self._devices.sent[given_up] > self._devices.open[given_up]
+            self._stop(given_up)
+            self._end(given_up[answered], Outcome.CHANGED)
+            self._end(given_up[~answered], Outcome.SILENT)
         self._devices.narrow(np.unique(devices))
         again = slots[self._slots.state[slots] == FLYING]
         self._slots.state[again] = QUEUED

@@ -44,7 +44,7 @@ _IDLE: Final = 0.5
 # What is due within so many seconds begins together: a batch of one costs as much as of fifty.
 _TOGETHER: Final = 0.25
 _UNSETTLED: Final = 64  # readings that wait to become plans
-_ODD_AT_ONCE: Final = 2  # polls in a row whose replies were not as planned, before the plan is doubted
+_ODD_AT_ONCE: Final = 2  # polls in a row whose replies were not as planned, before it plans smaller ones
 _VERSIONS: Final[Mapping[str, int]] = {"snmp-v1": V1, "snmp-v2c": V2C}
 log = structlog.get_logger(__name__)
 
@@ -82,6 +82,7 @@ class _Entry:
     up: bool = True
     room: Room = field(default_factory=Room)
     odd: int = 0
+    proven: bool = False  # the plan was answered, if only in part
     plan_at: float = 0.0
     unplanned: str = ""  # why it could not be batched the last time
     reread_at: float = 0.0
@@ -215,6 +216,7 @@ class Fleet:
             entry = self._by_number[number]
             if outcome == Outcome.CHANGED:
                 entry.odd += 1
+                entry.proven = True
                 short = self._engine.fell_short(number)
                 if short:
                     entry.room = replace(entry.room, varbinds=min(short, entry.room.varbinds))
@@ -235,7 +237,7 @@ class Fleet:
             columns, seconds = _only(columns, holds), seconds[holds]
             entries = [entry for entry, held in zip(entries, holds.tolist(), strict=True) if held]
         for entry in entries:
-            entry.busy, entry.odd = False, 0
+            entry.busy, entry.odd, entry.proven = False, 0, True
         if entries:
             names = [entry.device.id for entry in entries]
             self._outlet.columns(at_ms, names, columns.counts, columns.values, seconds)
@@ -251,7 +253,13 @@ class Fleet:
         return found
 
     def _silent(self, entry: _Entry) -> None:
-        """No answer. Whether it is down, or refuses us or we it, only a plain reading of SNMPv3 can tell."""
+        """No answer. Whether it is down, or refuses us or we it, only a plain reading of SNMPv3 can tell. So it is with
+        a plan that was never answered: its replies may be too large for the way.
+        """
+        if not entry.proven:
+            entry.odd = _ODD_AT_ONCE
+            self._read_plainly(entry)
+            return
         refused = entry.number is not None and self._engine.was_refused(entry.number)
         if entry.credential is not None and entry.credential.kind == "snmp-v3" and (entry.up or refused):
             entry.up = False
@@ -291,6 +299,8 @@ class Fleet:
         if self._entries.get(entry.device.id) is not entry:
             return  # it was taken away, or its access changed, meanwhile
         entry.busy, entry.up = False, result.up
+        if not result.up:
+            entry.odd = 0  # it is not the plan
         series: Sequence[SeriesKey] | None = None
         if snapshot is not None:
             self._unplan(entry)
@@ -338,7 +348,7 @@ class Fleet:
         first = self._engine.first_slot(number) * CELLS
         places = {oid: request * CELLS + cell for oid, (request, cell) in plan.cells.items()}
         self._kitchen.add(number, recipe, first, places)
-        entry.number = number
+        entry.number, entry.proven = number, False
         entry.uptime_cell = first + places[SYS_UP_TIME]
         entry.uptime = uptime[1] if isinstance(uptime[1], int) else 0
         # Its own share of the time, so that a city is not read again all at once.

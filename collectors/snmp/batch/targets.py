@@ -12,7 +12,7 @@ from monitor.metrics.arrays import Floats, Ints
 
 
 class Outcome(IntEnum):
-    """How a poll ended: every reply as expected, one that was not, or a request without an answer."""
+    """How a poll ended: every reply as expected, one that was not or did not come although others did, or none."""
 
     DONE = 0
     CHANGED = 1

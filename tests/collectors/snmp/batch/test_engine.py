@@ -263,6 +263,24 @@ def test_an_oversized_answer_is_a_change(engine: Engine) -> None:
         assert run(engine, [device]) == {device: CHANGED}
 
 
+def test_a_device_that_answers_some_requests_and_not_others_has_changed_and_is_not_silent(
+    engine: Engine,
+) -> None:
+    recorded = TreeAgent(tree(120))
+    asked: set[int] = set()
+
+    def some(request: Message) -> list[bytes]:
+        asked.add(request.request_id)
+        return recorded.handle(request) if len(asked) == 1 else []
+
+    plan = plan_of(tree(120))
+    with UdpAgent(some) as agent:
+        device = engine.add(target(agent, timeout=0.1), plan.requests)
+        assert run(engine, [device]) == {device: CHANGED}
+        asked.add(0)
+        assert run(engine, [device]) == {device: SILENT}
+
+
 @pytest.mark.parametrize("other", ["127.0.0.1", "127.0.0.2"])
 def test_an_answer_from_elsewhere_is_foreign(engine: Engine, other: str) -> None:
     recorded = TreeAgent(tree(base=666))
@@ -302,26 +320,46 @@ def test_an_answer_to_an_earlier_poll_is_not_taken(engine: Engine) -> None:
     assert engine.state()["stray"] >= 3
 
 
-def test_never_more_in_flight_than_the_window() -> None:
+@pytest.mark.parametrize("window", [1, 2])
+def test_never_more_in_flight_than_the_window(window: int) -> None:
     rows = tree(120)
     recorded = TreeAgent(rows)
     plan = plan_of(rows)
     assert len(plan.requests) > 3
-    for window in (1, 2):
-        clock = ManualClock(1_000_000)
-        engine = Engine(clock)
-        with UdpAgent(recorded.handle) as agent:
-            device = engine.add(target(agent, window=window), plan.requests)
+    clock = ManualClock(1_000_000)
+    with closing(Engine(clock)) as engine, UdpAgent(recorded.handle) as agent:
+        device = engine.add(target(agent, window=window), plan.requests)
+        engine.begin(np.array([device]))
+        assert ended_within(engine, clock, window)
+
+
+def ended_within(engine: Engine, clock: Clock, window: int) -> bool:
+    """Work until all polls ended, and never have more than so many requests open."""
+    until = time.monotonic() + 5
+    while engine.busy and time.monotonic() < until:
+        assert engine.state()["flying"] + engine.state()["queued"] <= window
+        engine.work(clock.monotonic())
+    return not engine.busy
+
+
+def test_fewer_are_in_flight_to_a_device_that_does_not_keep_up() -> None:
+    recorded, deaf, clock = TreeAgent(tree(120)), [True], ManualClock(1_000_000)
+    plan = plan_of(tree(120))
+    with (
+        closing(Engine(clock)) as engine,
+        UdpAgent(lambda one: [] if deaf[0] else recorded.handle(one)) as agent,
+    ):
+        device = engine.add(target(agent, window=3), plan.requests)
+        engine.begin(np.array([device]))
+        engine.work(clock.monotonic())
+        time.sleep(0.2)  # until the agent has overheard them
+        deaf[0] = False
+        clock.advance(4)
+        assert ended_within(engine, clock, 3)
+        for window in (2, 3, 3):
             engine.begin(np.array([device]))
-            seen = 0
-            until = time.monotonic() + 5
-            while engine.busy and time.monotonic() < until:
-                engine.work(clock.monotonic())
-                state = engine.state()
-                seen = max(seen, int(state["flying"] + state["queued"]))
-            assert not engine.busy
-            assert seen == window
-        engine.close()
+            assert engine.state()["queued"] == window
+            assert ended_within(engine, clock, window)
 
 
 @pytest.mark.parametrize("flying", [1, 8, 100])

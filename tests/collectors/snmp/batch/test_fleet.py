@@ -22,7 +22,7 @@ from collectors.snmp.ber import (
     VarBind,
     encode_oid,
 )
-from collectors.snmp.message import Message
+from collectors.snmp.message import GET_BULK, Message
 from monitor.clock import SystemClock
 from tests.collectors.snmp.agents import UdpAgent
 from tests.collectors.snmp.batch.fleets import V2, Running, device
@@ -154,6 +154,24 @@ def test_an_agent_that_gives_few_varbinds_is_batched_after_learning() -> None:
         batched(running, agent)
         assert running.more(2) == ["columns", "columns"]
         assert len(running.heard.results()) <= 4
+
+
+@pytest.mark.parametrize("lost", ["large replies", "all but one"])
+def test_a_way_that_loses_what_a_plan_asks_for_gets_smaller_requests(lost: str) -> None:
+    """A plain reading asks for less at a time, and says that the device is there: it is never told to be down."""
+    tree, sizes = TreeAgent(switch(40)), list[int]()
+
+    def handle(request: Message) -> list[bytes]:
+        replies = tree.handle(request)
+        sizes.extend(map(len, replies))
+        small = [one for one in replies if len(one) < 1200]
+        return small if lost == "large replies" or request.kind == GET_BULK else replies
+
+    with UdpAgent(handle) as agent, Running() as running:
+        batched(running, agent, timeout=0.2, retries=1)
+        assert running.more(3) == ["columns"] * 3
+        assert "down" not in running.heard.kinds
+        assert max(sizes) > 1300, "it was tried with more"
 
 
 def test_an_agent_that_never_says_the_same_is_read_plainly_and_does_not_spin() -> None:
