@@ -125,7 +125,7 @@ class Exchange:
         outgoing = self._slots.outgoing
         if not channel.cuts:
             return channel.socket.send(outgoing.headers(slots))
-        begins, counts = _runs(slots, self._slots.device[slots].astype(np.int64), outgoing.lengths[slots])
+        begins, counts = runs(slots, self._slots.device[slots].astype(np.int64), outgoing.lengths[slots])
         try:
             sent = channel.socket.send(outgoing.segmented(slots[begins], counts))
         except OSError as error:
@@ -330,7 +330,7 @@ class Exchange:
         self._slots.prefer(slots, kept)
 
 
-def _runs(slots: Ints, devices: Ints, lengths: npt.NDArray[np.uint64]) -> tuple[Ints, Ints]:
+def runs(slots: Ints, devices: Ints, lengths: npt.NDArray[np.uint64]) -> tuple[Ints, Ints]:
     """Where runs of neighbouring slots of one device begin, and how many there are in each: all as long as the first,
     the last perhaps shorter.
     """

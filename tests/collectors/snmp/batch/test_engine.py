@@ -12,8 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from collectors.datagrams import DatagramSocket
+from collectors.datagrams import SEGMENTS, DatagramSocket
 from collectors.snmp.batch.engine import Engine
+from collectors.snmp.batch.exchange import runs
 from collectors.snmp.batch.plan import Plan, make_plan
 from collectors.snmp.batch.request import Envelope
 from collectors.snmp.batch.targets import Limits, Outcome, Target
@@ -318,6 +319,24 @@ def test_an_answer_to_an_earlier_poll_is_not_taken(engine: Engine) -> None:
         for _ in range(4):
             assert run(engine, [device]) == {device: SILENT}
     assert engine.state()["stray"] >= 3
+
+
+@given(st.lists(st.tuples(st.integers(0, 2), st.booleans(), st.integers(1, 3)), min_size=1, max_size=90))
+def test_what_travels_together_is_of_one_device_and_one_length_but_for_the_last(
+    steps: list[tuple[int, bool, int]],
+) -> None:
+    slots = np.cumsum([1 + (step > 1) for step, _, _ in steps])
+    devices = np.cumsum([new for _, new, _ in steps])
+    lengths = np.array([length for _, _, length in steps], np.uint64)
+    begins, counts = runs(slots, devices, lengths)
+    assert begins.tolist() == [0, *np.cumsum(counts)[:-1].tolist()]
+    assert counts.sum() == len(slots)
+    for begin, end in zip(begins, begins + counts, strict=True):
+        assert end - begin <= SEGMENTS
+        assert (np.diff(slots[begin:end]) == 1).all()
+        assert len(set(devices[begin:end])) == 1
+        assert len(set(lengths[begin : end - 1])) <= 1
+        assert lengths[end - 1] <= lengths[begin]
 
 
 @pytest.mark.parametrize("window", [1, 2])

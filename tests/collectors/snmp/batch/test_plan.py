@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
@@ -10,7 +13,14 @@ from hypothesis import strategies as st
 
 from collectors.snmp.batch.layouts import NUMBERS, REPLY_BYTES
 from collectors.snmp.batch.plan import Plan, Room, make_plan
-from collectors.snmp.batch.request import REQUEST_BYTES, Envelope, Request, as_expected, text_numbers
+from collectors.snmp.batch.request import (
+    REQUEST_BYTES,
+    Envelope,
+    Request,
+    as_expected,
+    make_request,
+    text_numbers,
+)
 from collectors.snmp.batch.shape import Shape, read_message, read_pdu
 from collectors.snmp.ber import (
     COUNTER32,
@@ -27,6 +37,7 @@ from collectors.snmp.ber import (
 )
 from collectors.snmp.message import (
     GET_BULK,
+    GET_NEXT,
     RESPONSE,
     V1,
     V2C,
@@ -38,6 +49,7 @@ from collectors.snmp.message import (
     parse_pdu,
 )
 from tests.collectors.snmp.batch.trees import TreeAgent
+from tests.real.snmpd import LoopbackSnmpd
 
 ENTERPRISE = "1.3.6.1.4.1.99"
 ENVELOPES: dict[str, Envelope | None] = {
@@ -315,3 +327,52 @@ def test_bulk_is_only_asked_of_those_who_know_it() -> None:
             message: Message = parse_pdu(request.data) if envelope is None else parse_message(request.data)
             kinds.add(message.kind)
         assert (GET_BULK in kinds) == (version != "v1")
+
+
+OIDS = [encode_oid(f"{ENTERPRISE}.1.{at}.0") for at in range(1, 9)]
+
+
+@pytest.mark.parametrize("envelope", ENVELOPES.values(), ids=ENVELOPES)
+@given(st.integers(0, 300), st.integers(1, 8))
+def test_a_request_is_as_long_as_wished_or_as_short_as_can_be(
+    envelope: Envelope | None, octets: int, count: int
+) -> None:
+    plain = make_request(envelope, GET_BULK, OIDS[:count], [], non_repeaters=1, max_repetitions=9)
+    longer = make_request(
+        envelope, GET_BULK, OIDS[:count], [], non_repeaters=1, max_repetitions=9, octets=octets
+    )
+    assert len(longer.data) in {len(plain.data), octets}
+    assert len(longer.data) == octets or not 0 < octets - len(plain.data) <= count
+    parse = parse_pdu if envelope is None else parse_message
+    assert parse(longer.data) == parse(plain.data)
+    at = longer.request_id_at
+    assert longer.data[at - 2 : at + 4] == plain.data[plain.request_id_at - 2 : plain.request_id_at + 4]
+
+
+def test_requests_of_a_plan_are_of_few_lengths_the_longest_first() -> None:
+    columns = {
+        encode_oid(f"{ENTERPRISE}.2.1.{column}"): {
+            encode_index((row,)): (COUNTER32, 2**20) for row in range(1, 25)
+        }
+        for column in range(1, 11)
+    }
+    scalars: dict[Oid, Typed] = dict.fromkeys(OIDS, (COUNTER32, 2**20))
+    lengths = [len(one.data) for one in make_plan(Envelope(V2C, b"public"), scalars, columns).requests]
+    assert lengths == sorted(lengths, reverse=True)
+    assert len(lengths) > 3
+    assert len(set(lengths)) < len(lengths)
+
+
+def test_snmpd_answers_requests_with_longer_lengths(tmp_path: Path) -> None:
+    envelope = Envelope(V2C, b"public")
+    names = [encode_oid(f"1.3.6.1.2.1.1.{at}") for at in (1, 3, 5)]
+    with LoopbackSnmpd(tmp_path) as snmpd, closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as link:
+        link.settimeout(5)
+        answers = []
+        for octets in (0, 69, 70, 71, 74):
+            data = make_request(envelope, GET_NEXT, names, [], octets=octets).data
+            assert octets in (0, len(data))
+            link.sendto(data, (snmpd.host, snmpd.port))
+            answers.append([(oid, tag) for oid, tag, _ in parse_message(link.recv(2000)).varbinds])
+    assert answers == [answers[0]] * 5
+    assert len(answers[0]) == 3
