@@ -24,7 +24,6 @@ from collectors.snmp.batch.request import (
 from collectors.snmp.ber import (
     COUNTER64,
     EMPTY,
-    INTEGER,
     NUMERIC,
     Oid,
     Typed,
@@ -33,13 +32,13 @@ from collectors.snmp.ber import (
 )
 from collectors.snmp.message import GET_BULK, GET_NEXT, V1
 
-FULL_REPLY: Final = 1456  # octets of a reply: one Ethernet frame, and room for some numbers to grow
+FULL_REPLY: Final = 1464  # octets of a reply: one Ethernet frame, and room for some numbers to grow
 MOST_VARBINDS: Final = 120
 LEAST_REPLY: Final = 300  # below this an agent is read plainly
 _VARBIND: Final = 6  # tags and lengths of one varbind
 _LONG: Final = 100  # octets of a varbind from which the lengths take more
-_COUNTER_OCTETS: Final = 3  # of a counter that grows, at least
-_COUNTER64_OCTETS: Final = 5
+_COUNTER64_OCTETS: Final = 5  # at least: those are what grows fastest
+_TAIL_OCTETS: Final = 10  # of index and value of what lies behind a table
 _AROUND_VARBINDS: Final = 20  # octets of a PDU that are no varbinds
 _AROUND_PDU: Final = 10  # octets of a message that are no PDU, but for the community
 _REQUEST_ROOM: Final = REQUEST_BYTES - 200  # SNMPv3's headers and the other PDU fields need the rest
@@ -278,16 +277,16 @@ def _counts(cells: Sequence[Expected]) -> tuple[int, int]:
 
 
 def _size(one: Expected) -> int:
-    """Octets of a varbind in a reply, with room to grow; a tail is taken to be some counter."""
-    octets = len(one.oid) + (16 if one.tail else len(one.content) + one.octets)
+    """Octets of a varbind in a reply; a tail is taken to be some counter."""
+    octets = len(one.oid) + (_TAIL_OCTETS if one.tail else len(one.content) + one.octets)
     return octets + (_VARBIND if octets < _LONG else 2 * _VARBIND)
 
 
 def _expected(oid: Oid, typed: Typed, measured: frozenset[Oid]) -> Expected:
     tag, value = typed
     if isinstance(value, int):
-        grows = 1 if tag == INTEGER else _COUNTER64_OCTETS if tag == COUNTER64 else _COUNTER_OCTETS
-        return Expected(oid, tag, octets=max(grows, value.bit_length() // 8 + 1))
+        least = _COUNTER64_OCTETS if tag == COUNTER64 else 1
+        return Expected(oid, tag, octets=max(least, value.bit_length() // 8 + 1))
     content = b"" if tag in EMPTY or not isinstance(value, bytes) else value
     return Expected(oid, tag, content, measured=oid in measured)
 
