@@ -110,7 +110,7 @@ def users() -> ResponseReturnValue:
 def create_user() -> ResponseReturnValue:
     """Add an account; its one-time password is shown once."""
     form = request.form
-    password = random_password()
+    password = random_password(form.get("name", "").strip())
     try:
         if form.get("role") not in set(Role):
             raise InputError("unknown role", zh="没有这种角色")
@@ -148,7 +148,7 @@ def disable_user(name: str) -> ResponseReturnValue:
 @requires(Permission.USERS_EDIT)
 def reset_user(name: str) -> ResponseReturnValue:
     """A new one-time password, shown once."""
-    password = random_password()
+    password = random_password(name)
     backend().users.set_password(name, password, actor=current().name, must_change=True)
     backend().sessions.end_all(name)
     return _users_page(secret=(name, password))

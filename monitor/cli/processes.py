@@ -119,7 +119,7 @@ def _first_accounts(state: State, *, demo: bool) -> None:
             "accounts are those of the first start; a forgotten password: zhishou user reset-password NAME"
         )
         return
-    password = random_password()
+    password = random_password("admin")
     state.users.create("admin", Role.SYSTEM_ADMIN, password, display="系统管理员")
     click.echo(f"first administrator: admin   one-time password: {password}")
     if not demo:
@@ -132,7 +132,7 @@ def _first_accounts(state: State, *, demo: bool) -> None:
         ("hospital", Role.SITE_STAFF, "顾以宁", ("H002",)),
     ]
     for name, role, display, sites in wanted:
-        password = random_password()
+        password = random_password(name)
         state.users.create(name, role, password, display=display, sites=sites, must_change=False)
         click.echo(f"demo account: {name:<9} password: {password}   ({role.value})")
 

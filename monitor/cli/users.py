@@ -24,7 +24,7 @@ def user() -> None:
 @click.option("--site", "sites", multiple=True, help="A site this account is limited to; may repeat.")
 def add(data: str | None, name: str, role: str, display: str, sites: tuple[str, ...]) -> None:
     """Create an account and print its one-time password."""
-    password = random_password()
+    password = random_password(name)
     with opened(data) as state:
         state.users.create(name, Role(role), password, display=display, sites=sites, actor="cli")
     click.echo(f"account {name}   one-time password: {password}")
@@ -71,7 +71,7 @@ def disable(data: str | None, name: str) -> None:
 @click.argument("name")
 def reset_password(data: str | None, name: str) -> None:
     """Set and print a new one-time password; also ends a lock-out."""
-    password = random_password()
+    password = random_password(name)
     with opened(data) as state:
         state.users.set_password(name, password, actor="cli", must_change=True)
     click.echo(f"account {name}   one-time password: {password}")

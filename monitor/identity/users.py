@@ -79,11 +79,11 @@ def password_problem(password: str, name: str) -> str:
     return ""
 
 
-def random_password() -> str:
-    """A one-time password that meets the policy."""
+def random_password(name: str) -> str:
+    """A one-time password that meets the policy for this account."""
     while True:
         password = "".join(secrets.choice(PASSWORD_ALPHABET) for _ in range(14))
-        if not password_problem(password, "\0"):
+        if not password_problem(password, name or "\0"):  # without a name there will be no account
             return password
 
 

@@ -191,8 +191,14 @@ def test_weak_passwords_are_refused(weak: str) -> None:
     assert password_problem(weak, "lin")
 
 
-def test_random_passwords_meet_the_policy() -> None:
-    assert not password_problem(random_password(), "anybody")
+@pytest.mark.parametrize("name", ["anybody", "lu", "X"])
+def test_random_passwords_meet_the_policy(name: str) -> None:
+    """By chance, one in some hundred would hold a name of two letters."""
+    assert not any(password_problem(random_password(name), name) for _ in range(500))
+
+
+def test_a_random_password_for_nobody_does_not_take_for_ever() -> None:
+    assert random_password("")
 
 
 def test_tokens_are_kept_as_hashes_and_can_be_revoked(database: Database, clock: ManualClock) -> None:
