@@ -69,8 +69,8 @@ def make_request(
     octets: int = 0,
 ) -> Request:
     """A request for which an unchanged agent answers `expected`; without an envelope the PDU alone (SNMPv3). When it
-    is shorter than `octets`, its lengths take more octets than they must, so that it has as many if that suffices (it cannot where a
-    length around them becomes an octet longer just there).
+    is shorter than `octets`, its lengths take more octets than they must, so that it has as many if that suffices (it
+    does not where a length around them becomes an octet longer just there).
     """
 
     def encoded(longer: int) -> tuple[bytes, int]:
