@@ -98,9 +98,15 @@ class SnmpPoller:
                 result = _failed(at_ms, PollError("profile", str(error), error.zh))
         return replace(result, duration_seconds=self._clock.monotonic() - started), snapshot
 
-    def peer(self, device: DeviceId) -> UsmPeer | None:
-        """What is known about a device's SNMPv3 agent."""
-        _, transport = self._engines.get(device, (None, None))
+    def peer(self, device: Device, credential: Credential) -> UsmPeer | None:
+        """What is known about a device's SNMPv3 agent, if only its user so far; None for other versions. Raises
+        SnmpError when its address or the credential cannot be used.
+        """
+        if credential.kind != "snmp-v3":
+            return None
+        with self._session(device, device.snmp or SnmpAccess(credential=""), credential):
+            pass  # it leaves its transport behind
+        _, transport = self._engines[device.id]
         return transport.peer if isinstance(transport, UsmTransport) else None
 
     @contextmanager

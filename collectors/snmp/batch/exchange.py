@@ -67,7 +67,7 @@ class _Channel:
 
 
 class Exchange:
-    """See the module. `counts`: sent, retried, reshaped, odd, foreign, stray, malformed, refused."""
+    """See the module. `counts`: sent, retried, reshaped, odd, foreign, stray, malformed, refused, synchronised."""
 
     def __init__(self, slots: Slots, layouts: Layouts, peers: Mapping[int, Peer]) -> None:
         self._slots = slots
@@ -219,7 +219,7 @@ class Exchange:
         try:
             claimed, pdu = peer.open(octets[at : at + size].tobytes())
         except AgainError:  # it told us its engine or its time
-            self.counts["refused"] += 1
+            self.counts["synchronised"] += 1
             self.again.append(slot)
             return 0
         except SnmpError:  # the peer counts why

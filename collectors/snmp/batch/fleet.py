@@ -1,9 +1,13 @@
 """All SNMP devices of a collector: read plainly once, then polled in a batch, read again when anything changed.
 
 A device is read by its profile (collectors.snmp.poller) when it is new, when a reply was not as expected, when a
-condition of its recipe does not hold any more, after a restart, and every few hours. In between its polls are a few
-prepared requests, and its readings columns of numbers. What cannot be batched (a profile that cannot be traced, an
-agent that never says the same twice) is read plainly each time.
+condition of its recipe does not hold any more, after a restart or a silence, and every few hours. In between its polls
+are a few prepared requests, and its readings columns of numbers. What cannot be batched (a profile that cannot be
+traced, an agent that never says the same twice) is read plainly each time.
+
+A reading holds a thread until the device has answered or not. While few do, one that is new or was silent is read like
+any other, which tells best what is wrong with it; else it is knocked at: its polls are one small request, until it
+answers. So a thousand dead devices keep none waiting that are alive.
 """
 
 from __future__ import annotations
@@ -24,21 +28,21 @@ from collectors.profiles.recipe import Recipe, SeriesKey, trace
 from collectors.snmp.batch.columns import Columns, Kitchen
 from collectors.snmp.batch.engine import Engine
 from collectors.snmp.batch.plan import Plan, Room, make_plan
-from collectors.snmp.batch.request import CELLS, Envelope
+from collectors.snmp.batch.request import CELLS, Envelope, Expected, make_request
 from collectors.snmp.batch.targets import Outcome, Target
-from collectors.snmp.ber import Oid, Typed
-from collectors.snmp.errors import NoAnswerError
-from collectors.snmp.message import V1, V2C
+from collectors.snmp.ber import TIME_TICKS, Oid, Typed
+from collectors.snmp.errors import NoAnswerError, SnmpError
+from collectors.snmp.message import GET, V1, V2C
 from collectors.snmp.poller import SYS_UP_TIME, Snapshot, SnmpPoller
 from collectors.timetable import Task, Timetable
 from monitor.clock import Clock
 from monitor.metrics.arrays import Bools, Floats, Ints
-from monitor.model import Device, DeviceId
+from monitor.model import Device, DeviceId, SnmpAccess
 
 MODULE: Final = "snmp"
 REREAD_SECONDS: Final = 4 * 3600.0  # until a device is read again at the latest; each has its own time
 DOUBT_SECONDS: Final = 3600.0  # until an agent that never said the same twice is given another chance
-REPAIR_SECONDS: Final = 300.0  # until a device of which a module failed is read again
+REPAIR_SECONDS: Final = 300.0  # until a device that did not answer, or did in part, is read again
 _SLICE: Final = 0.05  # seconds of work between looks at what is due
 _IDLE: Final = 0.5
 # What is due within so many seconds begins together: a batch of one costs as much as of fifty.
@@ -73,13 +77,16 @@ class Outlet(Protocol):
 
 @dataclass(slots=True)
 class _Entry:
-    """What is known about one device. `number` is the engine's, None while it is read plainly."""
+    """What is known about one device. `number` is the engine's for its plan, or for what knocks at it; None while it is
+    read plainly. `heard`: it answered the last time; `why` it did not, as far as a reading told.
+    """
 
     device: Device
     credential: Credential | None
     number: int | None = None
     busy: bool = False
-    up: bool = True
+    heard: bool = False
+    why: Sequence[PollError] = ()
     room: Room = field(default_factory=Room)
     odd: int = 0
     proven: bool = False  # the plan was answered, if only in part
@@ -103,6 +110,9 @@ class Fleet:
         self._kitchen = Kitchen()
         self._entries: dict[DeviceId, _Entry] = {}
         self._by_number: dict[int, _Entry] = {}
+        self._knocked: dict[int, _Entry] = {}
+        self._reading = 0
+        self._spare = max(1, readers // 2)
         self._timetable = Timetable()
         self._sites: dict[str, int] = {}
         self._readers = ThreadPoolExecutor(readers, "snmp-read")
@@ -198,7 +208,10 @@ class Fleet:
             missed += item.missed + entry.busy
             if entry.busy:
                 continue
-            if entry.number is None or now >= entry.reread_at:
+            plainly = now >= entry.reread_at and (entry.heard or self._reading < self._spare)
+            if not plainly and not entry.heard:
+                self._knock(entry)
+            if plainly or entry.number is None:
                 self._read_plainly(entry)
             else:
                 entry.busy = True
@@ -209,6 +222,10 @@ class Fleet:
     # -- batched polls ----------------------------------------------------------------------------------------
 
     def _take(self, numbers: Ints, outcomes: Ints, seconds: Floats) -> None:
+        if self._knocked:
+            planned = np.array([number not in self._knocked for number in numbers.tolist()], np.bool_)
+            self._knocked_at(numbers[~planned], outcomes[~planned])
+            numbers, outcomes, seconds = numbers[planned], outcomes[planned], seconds[planned]
         done = outcomes == Outcome.DONE
         if done.any():
             self._serve(numbers[done], seconds[done])
@@ -223,7 +240,7 @@ class Fleet:
                     entry.odd = 0
                 self._read_plainly(entry)
             else:
-                self._silent(entry)
+                self._silent(entry, number)
 
     def _serve(self, numbers: Ints, seconds: Floats) -> None:
         at_ms = self._clock.now_ms()
@@ -243,38 +260,70 @@ class Fleet:
             self._outlet.columns(at_ms, names, columns.counts, columns.values, seconds)
 
     def _went_on(self, entries: Sequence[_Entry]) -> Bools:
-        """Which devices did not restart since their last poll, nor were down: the core must hear that they are back."""
+        """Which devices did not restart since their last poll."""
         cells = np.array([entry.uptime_cell for entry in entries])
         now = self._engine.numbers.reshape(-1)[cells].tolist()
         found = np.ones(len(entries), np.bool_)
         for at, (entry, uptime) in enumerate(zip(entries, now, strict=True)):
-            found[at] = uptime >= entry.uptime and entry.up
+            found[at] = uptime >= entry.uptime
             entry.uptime = uptime
         return found
 
-    def _silent(self, entry: _Entry) -> None:
-        """No answer. Whether it is down, or refuses us or we it, only a plain reading of SNMPv3 can tell. So it is with
-        a plan that was never answered: its replies may be too large for the way.
+    def _silent(self, entry: _Entry, number: int) -> None:
+        """No answer to a plan. One that never got any may ask for replies that are too large for the way, and why an
+        answer was not believed only a plain reading can tell.
         """
         if not entry.proven:
             entry.odd = _ODD_AT_ONCE
+        if not entry.proven or self._engine.was_refused(number):
             self._read_plainly(entry)
-            return
-        refused = entry.number is not None and self._engine.was_refused(entry.number)
-        if entry.credential is not None and entry.credential.kind == "snmp-v3" and (entry.up or refused):
-            entry.up = False
-            self._read_plainly(entry)
-            return
-        entry.busy = entry.up = False
-        access = entry.device.snmp
+        else:
+            self._tell_silent(entry)
+
+    def _tell_silent(self, entry: _Entry) -> None:
+        if entry.heard:
+            entry.reread_at, entry.why = 0.0, ()
+        entry.busy = entry.heard = False
+        access, credential = entry.device.snmp, entry.credential
         where = f"{entry.device.address}:{access.port if access else 161}"
-        error: PollError = NoAnswerError(where).poll_error()
-        self._outlet.result(entry.device.id, _down(self._clock.now_ms(), error), None)
+        v3 = credential is not None and credential.kind == "snmp-v3"
+        errors = entry.why or [NoAnswerError(where, v3=v3).poll_error()]
+        self._outlet.result(entry.device.id, _down(self._clock.now_ms(), *errors), None)
+
+    # -- knocking ---------------------------------------------------------------------------------------------
+
+    def _knock(self, entry: _Entry) -> None:
+        """Ask a device for one thing from its next poll on. What cannot be asked is left to a plain reading."""
+        access, credential = entry.device.snmp, entry.credential
+        if entry.number in self._knocked or access is None or credential is None:
+            return
+        self._unplan(entry)
+        try:
+            peer = self._poller.peer(entry.device, credential)
+            if peer is not None:
+                peer.rediscover()  # perhaps it is another engine by now, one that does not report
+            request = make_request(
+                _envelope(credential), GET, [SYS_UP_TIME], [Expected(SYS_UP_TIME, TIME_TICKS)]
+            )
+            entry.number = self._engine.add(self._target(entry.device, access), [request], peer)
+        except (OSError, ValueError, SnmpError):
+            return
+        self._knocked[entry.number] = entry
+
+    def _knocked_at(self, numbers: Ints, outcomes: Ints) -> None:
+        """Whatever a device answered, it is there."""
+        for number, outcome in zip(numbers.tolist(), outcomes.tolist(), strict=True):
+            entry = self._knocked[number]
+            if outcome != Outcome.SILENT or self._engine.was_refused(number):
+                self._read_plainly(entry)
+            else:
+                self._tell_silent(entry)
 
     # -- plain readings ---------------------------------------------------------------------------------------
 
     def _read_plainly(self, entry: _Entry) -> None:
         entry.busy = True
+        self._reading += 1
         self._readers.submit(self._read_one, entry)
 
     def _read_one(self, entry: _Entry) -> None:
@@ -296,11 +345,13 @@ class Fleet:
         self._woken.set()
 
     def _settle(self, entry: _Entry, result: PollResult, snapshot: Snapshot | None) -> None:
+        self._reading -= 1
         if self._entries.get(entry.device.id) is not entry:
             return  # it was taken away, or its access changed, meanwhile
-        entry.busy, entry.up = False, result.up
+        entry.busy, entry.heard = False, result.up
         if not result.up:
-            entry.odd = 0  # it is not the plan
+            entry.odd, entry.why = 0, result.errors  # it is not the plan
+            entry.reread_at = self._clock.monotonic() + REPAIR_SECONDS
         series: Sequence[SeriesKey] | None = None
         if snapshot is not None:
             self._unplan(entry)
@@ -336,15 +387,13 @@ class Fleet:
             raise ValueError(
                 "its profile cannot be traced" if recipe is None else "it does not say how long it is up"
             )
-        peer = self._poller.peer(entry.device.id) if credential.kind == "snmp-v3" else None
+        peer = self._poller.peer(entry.device, credential)
         room = entry.room if peer is None else replace(entry.room, octets=entry.room.octets - peer.around)
         plan = _plan_of(recipe, snapshot, credential, room)
         lacking = recipe.cells - plan.cells.keys()
         if lacking:
             raise ValueError(f"{len(lacking)} values do not fit a request")
-        site = self._sites.setdefault(entry.device.site, len(self._sites))
-        target = Target(entry.device.address, access.port, access.timeout, access.retries, site=site)
-        number = self._engine.add(target, plan.requests, peer)
+        number = self._engine.add(self._target(entry.device, access), plan.requests, peer)
         first = self._engine.first_slot(number) * CELLS
         places = {oid: request * CELLS + cell for oid, (request, cell) in plan.cells.items()}
         self._kitchen.add(number, recipe, first, places)
@@ -357,12 +406,23 @@ class Fleet:
         self._by_number[number] = entry
         return recipe.series
 
+    def _target(self, device: Device, access: SnmpAccess) -> Target:
+        site = self._sites.setdefault(device.site, len(self._sites))
+        return Target(device.address, access.port, access.timeout, access.retries, site=site)
+
     def _unplan(self, entry: _Entry) -> None:
+        """Take out of the engine what polls a device."""
         if entry.number is not None:
-            del self._by_number[entry.number]
-            self._kitchen.remove(entry.number)
+            if self._knocked.pop(entry.number, None) is None:
+                del self._by_number[entry.number]
+                self._kitchen.remove(entry.number)
             self._engine.remove(entry.number)
             entry.number = None
+
+
+def _envelope(credential: Credential) -> Envelope | None:
+    version = _VERSIONS.get(credential.kind)
+    return None if version is None else Envelope(version, credential.community.encode())
 
 
 def _plan_of(recipe: Recipe, snapshot: Snapshot, credential: Credential, room: Room) -> Plan:
@@ -376,9 +436,7 @@ def _plan_of(recipe: Recipe, snapshot: Snapshot, credential: Credential, room: R
     columns: dict[Oid, dict[bytes, Typed]] = {
         column: rows for column, rows in snapshot.columns.items() if column in needed
     }
-    version = _VERSIONS.get(credential.kind)
-    envelope = None if version is None else Envelope(version, credential.community.encode())
-    return make_plan(envelope, snapshot.scalars, columns, recipe.measured, room)
+    return make_plan(_envelope(credential), snapshot.scalars, columns, recipe.measured, room)
 
 
 def _only(columns: Columns, kept: Bools) -> Columns:
@@ -387,5 +445,5 @@ def _only(columns: Columns, kept: Bools) -> Columns:
     )
 
 
-def _down(at_ms: int, error: PollError) -> PollResult:
-    return PollResult(MODULE, up=False, at_ms=at_ms, duration_seconds=0.0, errors=[error])
+def _down(at_ms: int, *errors: PollError) -> PollResult:
+    return PollResult(MODULE, up=False, at_ms=at_ms, duration_seconds=0.0, errors=list(errors))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 import time
@@ -211,6 +212,55 @@ def test_silence_then_back_is_told_as_a_result() -> None:
         assert kinds[0] == "result", "the core hears that it is back before it sees its numbers"
 
 
+def test_a_way_that_becomes_narrow_costs_one_cycle() -> None:
+    tree, narrow = TreeAgent(switch(24)), [False]
+
+    def handle(request: Message) -> list[bytes]:
+        return [one for one in tree.handle(request) if len(one) < 1000 or not narrow[0]]
+
+    with UdpAgent(handle) as agent, Running() as running:
+        batched(running, agent, timeout=0.2, retries=1)
+        assert running.more(2) == ["columns"] * 2
+        narrow[0] = True
+        before = len(running.heard.told)
+        running.until(
+            lambda: "result" in running.heard.kinds[before:] and running.heard.kinds[-1] == "columns"
+        )
+        assert running.more(2) == ["columns"] * 2
+        assert running.heard.kinds.count("down") == 1
+
+
+def test_dead_devices_keep_none_waiting() -> None:
+    tree, asked = TreeAgent(switch()), list[Message]()
+
+    def mute(request: Message) -> list[bytes]:
+        asked.append(request)
+        return []
+
+    with UdpAgent(tree.handle) as agent, UdpAgent(mute) as grave, Running() as running:
+        dead = [
+            (device(grave.port, f"dead {at}", interval=1.0, timeout=3.0, retries=0), V2) for at in range(40)
+        ]
+        running.fleet.assign([*dead, (device(agent.port, "alive"), V2)])
+        running.until(lambda: len(running.heard.columns_of()) >= 3, 2.5)
+        assert {name for _, name, _ in running.heard.told} == {"alive"}
+        running.until(lambda: len({name for _, name, _ in running.heard.told}) == 41)
+        knocks = sum(len(request.varbinds) == 1 for request in asked)
+        assert knocks >= 30
+        assert len(asked) - knocks <= 6, "two readers may wait for the dead, three seconds each"
+        down = next(result for result in running.heard.results() if not result.up)
+        assert [error.code for error in down.errors] == ["timeout"]
+
+
+def test_what_snmpd_refuses_is_told_as_such(tmp_path: Path) -> None:
+    with LoopbackSnmpd(tmp_path, user="ops", auth="SHA:authpass1", priv="AES:privpass1") as agent:
+        wrong = dataclasses.replace(V3, auth_password="not the one")
+        with Running() as running:
+            running.fleet.assign([(device(agent.port), wrong)])
+            assert set(running.more(3)) == {"down"}
+            assert {error.code for result in running.heard.results() for error in result.errors} == {"auth"}
+
+
 def test_assign_takes_away_and_changes() -> None:
     tree = TreeAgent(switch())
     with UdpAgent(tree.handle) as agent, Running() as running:
@@ -300,7 +350,7 @@ def test_an_engine_that_lost_count_of_its_boots_is_believed_again(tmp_path: Path
         assert process is not None
         os.kill(process.pid, signal.SIGSTOP)
         running.until(lambda: running.heard.kinds[-3:] == ["down", "down", "down"], 20)
-        peer = running.poller.peer(known.id)
+        peer = running.poller.peer(known, V3)
         assert peer is not None
         peer._boots += 5
         os.kill(process.pid, signal.SIGCONT)
