@@ -26,11 +26,18 @@ _UNITS: Final[dict[str, float]] = {
 }
 EXACT: Final = 1 << 53  # a float tells all whole numbers below it apart
 _WHOLE: Final = 6  # octets that are whole characters before a cut one: fewer are more likely no text
+_LONG: Final = (
+    16  # octets of a text that tell that it is one although some of them, at most so large a part, do not
+)
+_STRAY: Final = 0.1
+_NO_ASCII: Final = re.compile(rb"[^\x20-\x7e\r\n\t]")
 _NUMBER: Final = re.compile(r'[\s"]*([-+]?\d+(?:\.\d+)?)\s*(%|°?[A-Za-z]{1,5}|degrees C)?[\s"]*')
 
 
 def text_of(typed: Typed) -> str:
-    """Printable text: NULs and blanks trimmed, UTF-8 or GB 18030; octets that are no text as hex pairs."""
+    """Printable text: NULs and blanks trimmed, UTF-8 or GB 18030; in a long text of ASCII a stray octet becomes U+FFFD;
+    octets that are no text as hex pairs.
+    """
     tag, value = typed
     if value is None:
         return ""
@@ -56,6 +63,8 @@ def _octets_text(value: bytes) -> str:
             text = octets[: error.start].decode(encoding)
         if text.isprintable() or all(character.isprintable() or character in "\r\n\t" for character in text):
             return text
+    if len(octets) >= _LONG and len(_NO_ASCII.findall(octets)) <= len(octets) * _STRAY:
+        return _NO_ASCII.sub(b"\xff", octets).decode("utf-8", "replace")
     return octets.hex(":")
 
 

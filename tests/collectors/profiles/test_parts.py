@@ -124,6 +124,18 @@ def test_formulas() -> None:
         (ber.OCTET_STRING, "门诊楼接入".encode("gbk"), "门诊楼接入", None),
         (ber.OCTET_STRING, "核心交换机".encode()[:-1], "核心交换", None),
         (ber.OCTET_STRING, "门诊楼接入".encode("gbk")[:-1], "门诊楼接", None),
+        (
+            ber.OCTET_STRING,
+            b"DCRS-5750\xda Device, Version 7.0\xff",
+            "DCRS-5750\ufffd Device, Version 7.0\ufffd",
+            None,
+        ),
+        (
+            ber.OCTET_STRING,
+            b"a text of 16 oct\x01\xff",
+            ":".join(f"{o:02x}" for o in b"a text of 16 oct\x01\xff"),
+            None,
+        ),
         (ber.OCTET_STRING, b" 4.47 %", "4.47 %", 4.47),
         (ber.OCTET_STRING, b"cpu 5", "cpu 5", None),
         (ber.OCTET_STRING, b"\x00\x50\xc2\x00\x00\x01", "50:c2:00:00:01", None),
